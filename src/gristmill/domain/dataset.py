@@ -1,0 +1,58 @@
+"""A dataset: the original as it came, and the typed parts made from it."""
+
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+from gristmill.domain.manifest import Manifest
+
+
+class DatasetStatus(StrEnum):
+    UPLOADED = "uploaded"
+    VALIDATING = "validating"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class DataFormat(StrEnum):
+    CSV = "csv"
+    NDJSON = "ndjson"
+    PARQUET = "parquet"
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column's name and its type, as Polars writes it: `Int64`, `Float64`, `String`, `Date`, `Boolean`, …"""
+
+    name: str
+    type: str
+
+
+class Ingested(msgspec.Struct, frozen=True):
+    """What ingest found out: `rows_read == rows_loaded + rows_rejected`, always."""
+
+    columns: tuple[Column, ...]
+    rows_read: int
+    rows_loaded: int
+    rows_rejected: int
+    rows_repaired: int = 0
+    dialect: msgspec.Raw = msgspec.Raw(b"{}")
+    profile: msgspec.Raw = msgspec.Raw(b"{}")
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rows_read != self.rows_loaded + self.rows_rejected:
+            raise ValueError(f"{self.rows_read} rows read, {self.rows_loaded} loaded, {self.rows_rejected} rejected")
+
+
+class DatasetInput(msgspec.Struct, frozen=True):
+    """The dataset a claimed job works on. `columns` and `parts` are there once the dataset is ready."""
+
+    id: UUID
+    format: DataFormat
+    original_key: str
+    size_bytes: int
+    columns: tuple[Column, ...] = ()
+    parts: Manifest | None = None
+    profile: msgspec.Raw = msgspec.Raw(b"{}")
+    rows: int = 0

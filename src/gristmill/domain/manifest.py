@@ -1,0 +1,54 @@
+"""What an attempt wrote: the files, their sizes, rows and digests. A manifest is what a completion publishes."""
+
+import msgspec
+
+
+class StoredFile(msgspec.Struct, frozen=True):
+    """One object: its key in its bucket, size in bytes, rows (None when it is not a table) and SHA-256 in hex."""
+
+    key: str
+    name: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+    rows: int | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The files of one attempt in their order, under `prefix`, and the rows that went in and came out."""
+
+    bucket: str
+    prefix: str
+    files: tuple[StoredFile, ...]
+    rows_in: int = 0
+    rows_out: int = 0
+    rows_dropped: int = 0
+    report: msgspec.Raw = msgspec.Raw(b"{}")
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+PARQUET = "application/vnd.apache.parquet"
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+CSV = "text/csv"
+
+
+def part_name(ordinal: int) -> str:
+    """`part-00007.parquet` for the eighth part: names sort in the order of rows."""
+    return f"part-{ordinal:05d}.parquet"
+
+
+def original_key(dataset_id: str) -> str:
+    return f"{dataset_id}/original"
+
+
+def ingest_prefix(dataset_id: str, lease: int) -> str:
+    return f"{dataset_id}/parts/{lease}/"
+
+
+def result_prefix(job_id: str, lease: int) -> str:
+    """Where an attempt writes. The lease is never reused, so no two attempts share a key."""
+    return f"results/{job_id}/{lease}/"

@@ -1,0 +1,187 @@
+"""Every exception of ours.
+
+    GristmillError
+    ├── ConfigurationError          settings are missing or wrong; all of them named at once
+    ├── EmbeddedServiceError        PostgreSQL or S3 of this machine could not be started, reached or stopped
+    ├── InputError                  what the user sent is wrong; can't get better by trying again
+    │   ├── InvalidRequest          a field, parameter, column or cursor that does not fit
+    │   ├── UnknownKind             no processor of that kind
+    │   ├── UnsupportedFormat       bytes that are not what they were declared to be, or that we can't read
+    │   ├── BadData                 a dataset that can't be made columnar: empty, broken, too many rejected rows
+    │   ├── TooLarge                over a limit that has a name
+    │   ├── DigestMismatch          the bytes that came are not the bytes that were promised
+    │   └── DatasetFailed           the dataset a job waits for could not be made ready
+    ├── NotFound                    no such thing, or another owner's
+    ├── Unauthorized                no key, or one that is unknown, expired or revoked
+    ├── Forbidden                   a key without the scope
+    ├── Conflict                    the thing is in a state that does not allow it
+    │   └── ResultNotReady          the job is not final yet
+    ├── Unavailable                 PostgreSQL or S3 did not answer in time; trying again may help
+    │   ├── DatabaseUnavailable
+    │   └── StoreUnavailable
+    └── AttemptError                an attempt at a job ended without an outcome of its own
+        ├── ExecutorLost            the executor process died (signal, out of memory, crash)
+        ├── WorkerLost              the worker's lease ran out
+        ├── TimedOut                the job ran longer than its limit
+        └── InternalError           a defect of ours: the log has the trace, the user has its id
+
+A message never quotes a user's data, a SQL text, or an object key.
+`code` is stable and public: it is the last part of the problem's `type`.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One place in the input that is wrong: a JSON Pointer (RFC 6901) and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong, as it is stored with a job or dataset and sent over the wire."""
+
+    code: str
+    title: str
+    detail: str
+    errors: tuple[Fault, ...] = ()
+
+
+class GristmillError(Exception):
+    """Base of all. `permanent` says that trying again can't help."""
+
+    code: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "Something went wrong on our side"
+    permanent: ClassVar[bool] = False
+
+    def __init__(self, detail: str, *, errors: tuple[Fault, ...] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+
+    def problem(self) -> Problem:
+        return Problem(code=self.code, title=self.title, detail=self.detail, errors=self.errors)
+
+
+class ConfigurationError(GristmillError):
+    code = "configuration"
+    title = "The settings are not usable"
+    permanent = True
+
+
+class EmbeddedServiceError(GristmillError):
+    code = "embedded-service"
+    title = "A service of this machine is not usable"
+
+
+class InputError(GristmillError):
+    code = "invalid-input"
+    title = "The input is not usable"
+    permanent = True
+
+
+class InvalidRequest(InputError):
+    code = "invalid-request"
+    title = "The request does not fit"
+
+
+class UnknownKind(InputError):
+    code = "unknown-kind"
+    title = "There is no processor of that kind"
+
+
+class UnsupportedFormat(InputError):
+    code = "unsupported-format"
+    title = "The data is not in a format that can be read"
+
+
+class BadData(InputError):
+    code = "bad-data"
+    title = "The dataset can't be read"
+
+
+class TooLarge(InputError):
+    code = "too-large"
+    title = "Over a limit"
+
+
+class DigestMismatch(InputError):
+    code = "digest-mismatch"
+    title = "The bytes received are not the bytes promised"
+
+
+class DatasetFailed(InputError):
+    code = "dataset-failed"
+    title = "The dataset could not be made ready"
+
+
+class NotFound(GristmillError):
+    code = "not-found"
+    title = "Not found"
+    permanent = True
+
+
+class Unauthorized(GristmillError):
+    code = "unauthorized"
+    title = "A valid API key is needed"
+    permanent = True
+
+
+class Forbidden(GristmillError):
+    code = "forbidden"
+    title = "The API key does not allow this"
+    permanent = True
+
+
+class Conflict(GristmillError):
+    code = "conflict"
+    title = "Not possible in the present state"
+    permanent = True
+
+
+class ResultNotReady(Conflict):
+    code = "result-not-ready"
+    title = "The result is not ready"
+
+
+class Unavailable(GristmillError):
+    code = "unavailable"
+    title = "A service we need does not answer"
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "database-unavailable"
+    title = "The database does not answer"
+
+
+class StoreUnavailable(Unavailable):
+    code = "store-unavailable"
+    title = "The object store does not answer"
+
+
+class AttemptError(GristmillError):
+    code = "attempt-failed"
+    title = "The attempt failed"
+
+
+class ExecutorLost(AttemptError):
+    code = "executor-lost"
+    title = "The process that ran the job died"
+
+
+class WorkerLost(AttemptError):
+    code = "worker-lost"
+    title = "The worker that ran the job is gone"
+
+
+class TimedOut(AttemptError):
+    code = "timed-out"
+    title = "The job ran longer than its limit"
+
+
+class InternalError(AttemptError):
+    code = "internal-error"
+    title = "Something went wrong on our side"

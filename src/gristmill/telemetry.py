@@ -1,0 +1,73 @@
+"""The table of event names and their fields, and how log lines are written.
+
+Nothing of a user's data goes into a log line: ids, counts, sizes, durations, kinds and codes only.
+
+| event | fields | when |
+|---|---|---|
+| api.started, api.stopped | host, port | the API accepts requests, or has stopped |
+| api.request_failed | request_id, method, route, error | a defect of ours while answering (500) |
+| upload.stored | dataset_id, bytes | an original is in the bucket and its dataset committed |
+| upload.dropped | dataset_id, reason | an upload ended early; nothing of it is kept |
+| worker.started, worker.stopped | worker_id, slots | a worker claims, or has stopped |
+| worker.draining | worker_id, running, signal | a stop was asked for |
+| worker.backoff | worker_id, task, error, delay_s | a side task lost PostgreSQL and waits |
+| worker.task_died | worker_id, task, error | a side task ended by a defect; the worker stops |
+| job.claimed | job_id, kind, attempt, lease | |
+| job.outcome | job_id, kind, attempt, lease, outcome, code, seconds | an outcome is recorded |
+| job.lease_lost | job_id, lease | a write was refused by the fence; the work is dropped |
+| job.rescued | job_id, attempt | an expired lease was taken back |
+| executor.started, executor.exited | pid, code | |
+| executor.killed | pid, job_id, reason | cancel, time-out, stop, or lost lease |
+| chore.ran | chore, counts | a background chore did something |
+| embedded.started, embedded.stopped | service, port | |
+"""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def configure_logging(level: str, style: Literal["console", "json"]) -> None:
+    """Send all log lines, ours and the libraries', to standard error in one style."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(LEVELS[level])
+    # Their lines at "info" carry request paths and keys; what matters of them is in our own events.
+    for noisy in ("botocore", "aiobotocore", "aioboto3", "urllib3", "httpx", "httpcore", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger
