@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, AnyHttpUrl, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -67,7 +67,6 @@ class Settings(BaseSettings):
     )
     max_upload_bytes: int = Field(default=50 * 1024 * MIB, gt=0, description="largest upload, bytes")
     max_body_bytes: int = Field(default=1 * MIB, gt=0, description="largest JSON body, bytes")
-    max_pending_jobs: int = Field(default=1_000_000, gt=0, description="jobs an owner may have pending")
     upload_idle_s: Seconds = Field(default=60.0, description="seconds an upload may pause before it is dropped")
     presign_ttl_s: int = Field(default=900, ge=1, le=900, description="seconds a download URL lives")
 
@@ -136,12 +135,14 @@ def load_settings(defaults: Mapping[str, str] | None = None, *, env_file: Path |
     Raises:
         ConfigurationError: names every setting that is missing or wrong, never its value.
     """
-    given = {**(defaults or {}), **_secrets_from_files(os.environ)}
+    given: dict[str, Any] = {**(defaults or {}), **_secrets_from_files(os.environ)}
     try:
         return Settings(_env_file=env_file, **{name.lower(): value for name, value in given.items()})
     except ValidationError as error:
         faults = tuple(Fault(_setting_name(item["loc"]), item["msg"]) for item in error.errors(include_input=False))
-    listed = "\n".join(f"  {fault.pointer}: {fault.detail}" if fault.pointer else f"  {fault.detail}" for fault in faults)
+    listed = "\n".join(
+        f"  {fault.pointer}: {fault.detail}" if fault.pointer else f"  {fault.detail}" for fault in faults
+    )
     raise ConfigurationError(f"These settings are missing or wrong:\n{listed}", errors=faults)
 
 

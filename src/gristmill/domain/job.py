@@ -40,7 +40,6 @@ class JobEvent(StrEnum):
     CANCEL_REQUESTED = "cancel_requested"
     RETRYING = "retrying"
     INTERRUPTED = "interrupted"
-    RESCUED = "rescued"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELED = "canceled"

@@ -40,3 +40,6 @@ Outcome = Completed | Failed | Retry | Canceled | Interrupted
 
 def outcome_name(outcome: Outcome) -> str:
     return str(outcome.__struct_config__.tag)
+
+
+OUTCOME_NAMES = ("completed", "failed", "retry", "canceled", "interrupted")

@@ -1,0 +1,214 @@
+"""Statements on datasets and on uploads under way. Each is bounded by owner, but for the worker's own."""
+
+from collections.abc import Mapping
+from typing import assert_never
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select
+
+from gristmill.db.engine import Database, Driver
+from gristmill.db.models import Dataset
+from gristmill.db.rows import DatasetRow, dataset_row
+from gristmill.domain.dataset import DataFormat, DatasetStatus
+from gristmill.domain.outcome import Canceled, Completed, Failed, Interrupted, Outcome, Retry
+from gristmill.errors import BadData, DatasetFailed, Problem
+
+BEGIN_UPLOAD = "INSERT INTO uploads (owner) VALUES ($1) RETURNING id"
+TOUCH_UPLOAD = "UPDATE uploads SET touched_at = now() WHERE id = $1 RETURNING true"
+DROP_UPLOAD = "DELETE FROM uploads WHERE id = $1"
+
+# The upload's row makes way for the dataset's, with its ingest job, the job's first event and the wake-up.
+COMMIT_UPLOAD = """
+WITH finished AS (
+    DELETE FROM uploads WHERE id = $1 AND owner = $2 RETURNING id, owner
+), added AS (
+    INSERT INTO datasets (id, owner, name, format, original_key, media_type, size_bytes, sha256, options)
+    SELECT id, owner, $3, $4, $5, $6, $7, $8, $9::jsonb FROM finished
+    RETURNING id, owner
+), ingest AS (
+    INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, priority, max_attempts, timeout_s)
+    SELECT owner, 'ingest', 1, id, '{}', 10, $10, $11 FROM added
+    RETURNING id, owner
+), history AS (
+    INSERT INTO job_events (job_id, owner, type, attempt) SELECT id, owner, 'created', 0 FROM ingest
+), woken AS MATERIALIZED (
+    SELECT pg_notify('gristmill_jobs', '') FROM ingest
+)
+SELECT added.id FROM added, woken
+"""
+
+STALE_UPLOADS = """
+SELECT id FROM uploads WHERE touched_at < now() - make_interval(secs => $1) ORDER BY touched_at LIMIT $2
+"""
+
+SETTLE = """
+UPDATE datasets SET
+    status = $2, columns = $3::jsonb, rows_read = $4, rows_loaded = $5, rows_rejected = $6, rows_repaired = $7,
+    dialect = $8::jsonb, profile = $9::jsonb, warnings = $10::jsonb, manifest = $11::jsonb, error = $12::jsonb,
+    updated_at = now()
+WHERE id = $1 AND status = 'validating'
+"""
+
+# A statement of its own, after SETTLE has locked the dataset's row: a job that was being posted meanwhile has either
+# committed, and this one's snapshot sees it, or waits for us and finds the dataset settled.
+RELEASE = """
+WITH released AS (
+    UPDATE jobs SET blocked = false, scheduled_at = greatest(scheduled_at, now()), updated_at = now()
+    WHERE dataset_id = $1 AND status = 'pending' AND blocked
+    RETURNING id, owner
+), history AS (
+    INSERT INTO job_events (job_id, owner, type, attempt) SELECT id, owner, 'released', 0 FROM released
+)
+SELECT pg_notify('gristmill_jobs', '') FROM (SELECT FROM released LIMIT 1) AS freed
+"""
+
+FAIL_WAITING = """
+WITH failed AS (
+    UPDATE jobs SET blocked = false, status = 'failed', error = $2::jsonb, finished_at = now(), updated_at = now()
+    WHERE dataset_id = $1 AND status = 'pending' AND blocked
+    RETURNING id, owner, error
+)
+INSERT INTO job_events (job_id, owner, type, attempt, data)
+SELECT id, owner, 'failed', 0, jsonb_build_object('error', error) FROM failed
+"""
+
+
+async def begin_upload(database: Database, *, owner: str) -> UUID:
+    """Note that an upload begins, before its first byte is stored. Answers the id its dataset will have."""
+    async with database.driver() as driver:
+        upload_id: UUID = await driver.fetchval(BEGIN_UPLOAD, owner)
+        return upload_id
+
+
+async def touch_upload(database: Database, upload_id: UUID) -> bool:
+    """Say that an upload is alive; False when the sweep has taken it."""
+    async with database.driver() as driver:
+        return bool(await driver.fetchval(TOUCH_UPLOAD, upload_id))
+
+
+async def drop_upload(database: Database, upload_id: UUID) -> None:
+    async with database.driver() as driver:
+        await driver.execute(DROP_UPLOAD, upload_id)
+
+
+async def stale_uploads(database: Database, *, idle_s: float, limit: int = 100) -> list[UUID]:
+    async with database.driver() as driver:
+        return [record["id"] for record in await driver.fetch(STALE_UPLOADS, idle_s, limit)]
+
+
+async def commit_upload(
+    database: Database,
+    upload_id: UUID,
+    *,
+    owner: str,
+    name: str,
+    data_format: DataFormat,
+    original_key: str,
+    media_type: str,
+    size_bytes: int,
+    sha256: str,
+    options: bytes,
+    max_attempts: int,
+    timeout_s: int,
+) -> bool:
+    """Make the upload a dataset, with its ingest job, in one statement; False when the sweep has taken the upload."""
+    async with database.driver() as driver:
+        added = await driver.fetchval(
+            COMMIT_UPLOAD,
+            upload_id,
+            owner,
+            name,
+            data_format,
+            original_key,
+            media_type,
+            size_bytes,
+            sha256,
+            options.decode(),
+            max_attempts,
+            timeout_s,
+        )
+    return added is not None
+
+
+async def get_dataset(database: Database, dataset_id: UUID, *, owner: str) -> DatasetRow | None:
+    statement = select(Dataset.__table__).where(Dataset.id == dataset_id, Dataset.owner == owner)
+    async with database.session() as session:
+        record = (await session.execute(statement)).mappings().one_or_none()
+    return None if record is None else dataset_row(dict(record))
+
+
+async def list_datasets(
+    database: Database,
+    *,
+    owner: str,
+    limit: int,
+    before: UUID | None = None,
+    status: DatasetStatus | None = None,
+    data_format: DataFormat | None = None,
+    name: str | None = None,
+) -> list[DatasetRow]:
+    """A page of an owner's datasets, newest first, below `before`."""
+    statement = select(Dataset.__table__).where(Dataset.owner == owner).order_by(Dataset.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(Dataset.id < before)
+    if status is not None:
+        statement = statement.where(Dataset.status == status)
+    if data_format is not None:
+        statement = statement.where(Dataset.format == data_format)
+    if name is not None:
+        statement = statement.where(Dataset.name == name)
+    async with database.session() as session:
+        records = (await session.execute(statement)).mappings().all()
+    return [dataset_row(dict(record)) for record in records]
+
+
+async def settle_datasets(driver: Driver, verdicts: Mapping[UUID, Outcome]) -> None:
+    """Make datasets ready or failed by the final outcome of their ingest, and let go of the jobs that wait for them.
+
+    Runs in the caller's transaction. Datasets are taken in the order of their ids, so that two recorders can't
+    deadlock.
+    """
+    for dataset_id, outcome in sorted(verdicts.items()):
+        match outcome:
+            case Completed():
+                await driver.execute(SETTLE, dataset_id, *_ready_columns(outcome))
+                await driver.execute(RELEASE, dataset_id)
+            case Failed(problem=problem):
+                await _fail_dataset(driver, dataset_id, problem)
+            case Canceled():
+                await _fail_dataset(driver, dataset_id, BadData("Its ingest was canceled").problem())
+            case Retry() | Interrupted():
+                raise ValueError("an ingest that goes on settles nothing")
+            case _ as never:
+                assert_never(never)
+
+
+async def _fail_dataset(driver: Driver, dataset_id: UUID, problem: Problem) -> None:
+    nothing = [None] * 9
+    await driver.execute(SETTLE, dataset_id, DatasetStatus.FAILED, *nothing, _json(problem))
+    waiting = DatasetFailed(f"The dataset this job waited for has failed: {problem.detail}").problem()
+    await driver.execute(FAIL_WAITING, dataset_id, _json(waiting))
+
+
+def _ready_columns(outcome: Completed) -> tuple[object, ...]:
+    found = outcome.ingested
+    if found is None:
+        raise ValueError("a completed ingest says what it found")
+    return (
+        DatasetStatus.READY,
+        _json(found.columns),
+        found.rows_read,
+        found.rows_loaded,
+        found.rows_rejected,
+        found.rows_repaired,
+        _json(found.dialect),
+        _json(found.profile),
+        _json(found.warnings),
+        _json(outcome.manifest),
+        None,
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

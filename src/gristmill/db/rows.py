@@ -1,0 +1,143 @@
+"""Rows as the rest of the program sees them. JSON columns stay text until somebody needs what is in them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from gristmill.domain.dataset import Column, DataFormat, DatasetInput, DatasetStatus
+from gristmill.domain.job import ClaimedJob, JobStatus, Progress
+from gristmill.domain.manifest import Manifest
+from gristmill.errors import Problem
+
+
+class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    owner: str
+    name: str
+    format: DataFormat
+    status: DatasetStatus
+    original_key: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+    options: msgspec.Raw
+    columns: tuple[Column, ...] | None
+    rows_read: int | None
+    rows_loaded: int | None
+    rows_rejected: int | None
+    rows_repaired: int | None
+    dialect: msgspec.Raw | None
+    profile: msgspec.Raw | None
+    warnings: tuple[str, ...] | None
+    manifest: Manifest | None
+    error: Problem | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class JobRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A job; `manifest` is there when it is completed."""
+
+    id: UUID
+    owner: str
+    kind: str
+    kind_version: int
+    dataset_id: UUID
+    params: msgspec.Raw
+    labels: dict[str, str]
+    status: JobStatus
+    blocked: bool
+    priority: int
+    scheduled_at: datetime
+    attempt: int
+    max_attempts: int
+    timeout_s: int
+    cancel_requested_at: datetime | None
+    progress: Progress | None
+    error: Problem | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    manifest: Manifest | None
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: int
+    job_id: UUID
+    at: datetime
+    type: str
+    attempt: int
+    data: msgspec.Raw | None
+
+
+Record = Mapping[str, Any]
+
+_columns = msgspec.json.Decoder(tuple[Column, ...])
+_strings = msgspec.json.Decoder(tuple[str, ...])
+_labels = msgspec.json.Decoder(dict[str, str])
+_manifest = msgspec.json.Decoder(Manifest)
+_problem = msgspec.json.Decoder(Problem)
+_progress = msgspec.json.Decoder(Progress)
+
+
+def raw(text: str | None) -> msgspec.Raw | None:
+    return None if text is None else msgspec.Raw(text.encode())
+
+
+def dataset_row(record: Record) -> DatasetRow:
+    values = dict(record)
+    values["format"] = DataFormat(values["format"])
+    values["status"] = DatasetStatus(values["status"])
+    for name in ("options", "dialect", "profile"):
+        values[name] = raw(values[name])
+    for name, decoder in (("columns", _columns), ("warnings", _strings), ("manifest", _manifest), ("error", _problem)):
+        values[name] = values[name] and decoder.decode(values[name])
+    return DatasetRow(**values)
+
+
+def job_row(record: Record) -> JobRow:
+    values = dict(record)
+    values["status"] = JobStatus(values["status"])
+    values["params"] = raw(values["params"])
+    for name, decoder in (
+        ("labels", _labels),
+        ("progress", _progress),
+        ("error", _problem),
+        ("manifest", _manifest),
+    ):
+        values[name] = values[name] and decoder.decode(values[name])
+    return JobRow(**values)
+
+
+def event_row(record: Record) -> EventRow:
+    values = dict(record)
+    values["data"] = raw(values["data"])
+    return EventRow(**values)
+
+
+def claimed_job(record: Record) -> ClaimedJob:
+    columns, manifest = record["columns"], record["manifest"]
+    return ClaimedJob(
+        id=record["id"],
+        owner=record["owner"],
+        kind=record["kind"],
+        params=msgspec.Raw(record["params"].encode()),
+        attempt=record["attempt"],
+        max_attempts=record["max_attempts"],
+        lease=record["lease"],
+        timeout_s=record["timeout_s"],
+        dataset=DatasetInput(
+            id=record["dataset_id"],
+            format=DataFormat(record["format"]),
+            original_key=record["original_key"],
+            size_bytes=record["size_bytes"],
+            columns=_columns.decode(columns) if columns else (),
+            parts=_manifest.decode(manifest) if manifest else None,
+            profile=raw(record["profile"]) or msgspec.Raw(b"{}"),
+            rows=record["rows_loaded"] or 0,
+        ),
+    )
