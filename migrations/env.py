@@ -6,9 +6,10 @@ from alembic import context
 from sqlalchemy import Connection, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from gristmill.bootstrap import configured
 from gristmill.db.engine import database_url
 from gristmill.db.models import Table
-from gristmill.settings import Settings, load_settings
+from gristmill.settings import Settings
 
 # Two processes that migrate at once take turns: the key is any number that only we use.
 MIGRATION_LOCK = 7_203_114
@@ -26,10 +27,7 @@ def migrate(connection: Connection) -> None:
         context.run_migrations()
 
 
-async def run_online() -> None:
-    settings: Settings = context.config.attributes.get("settings") or load_settings(
-        context.config.attributes.get("defaults")
-    )
+async def run_online(settings: Settings) -> None:
     engine = create_async_engine(database_url(settings), poolclass=pool.NullPool)
     try:
         async with engine.connect() as connection:
@@ -46,7 +44,17 @@ def run_offline() -> None:
         context.run_migrations()
 
 
+def run() -> None:
+    """Migrate with the settings we were given, or as `gristmill` itself would find them."""
+    given: Settings | None = context.config.attributes.get("settings")
+    if given is not None:
+        asyncio.run(run_online(given))
+        return
+    with configured() as settings:
+        asyncio.run(run_online(settings))
+
+
 if context.is_offline_mode():
     run_offline()
 else:
-    asyncio.run(run_online())
+    run()

@@ -3,6 +3,7 @@
     GristmillError
     ├── ConfigurationError          settings are missing or wrong; all of them named at once
     ├── EmbeddedServiceError        PostgreSQL or S3 of this machine could not be started, reached or stopped
+    ├── ProcessFailed               a program that we run as a child can't be started, is not ready, or has ended
     ├── InputError                  what the user sent is wrong; can't get better by trying again
     │   ├── InvalidRequest          a field, parameter, column or cursor that does not fit
     │   ├── UnknownKind             no processor of that kind
@@ -75,6 +76,11 @@ class ConfigurationError(GristmillError):
 class EmbeddedServiceError(GristmillError):
     code = "embedded-service"
     title = "A service of this machine is not usable"
+
+
+class ProcessFailed(GristmillError):
+    code = "process-failed"
+    title = "A program that we run has failed"
 
 
 class InputError(GristmillError):

@@ -104,7 +104,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, dotenv_settings, init_settings
+        return init_settings, env_settings, dotenv_settings
 
     @model_validator(mode="after")
     def _heartbeats_fit_the_lease(self) -> "Settings":
@@ -127,23 +127,29 @@ class Settings(BaseSettings):
         return str(self.s3_public_endpoint_url or self.s3_endpoint_url).rstrip("/")
 
 
-def load_settings(defaults: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> Settings:
-    """Read the settings. `defaults` (environment names) fill what neither environment nor `.env` says.
+def load_settings(overrides: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> Settings:
+    """Read the settings. `overrides` (environment names) win over the environment, which wins over `.env`.
 
     A secret may come from a file: `POSTGRES_PASSWORD_FILE=/run/secrets/pg` stands for `POSTGRES_PASSWORD`.
 
     Raises:
         ConfigurationError: names every setting that is missing or wrong, never its value.
     """
-    given: dict[str, Any] = {**(defaults or {}), **_secrets_from_files(os.environ)}
+    given: dict[str, Any] = {**_secrets_from_files(os.environ), **(overrides or {})}
     try:
-        return Settings(_env_file=env_file, **{name.lower(): value for name, value in given.items()})
+        return Settings(_env_file=env_file, **{_field_or_alias(name): value for name, value in given.items()})
     except ValidationError as error:
         faults = tuple(Fault(_setting_name(item["loc"]), item["msg"]) for item in error.errors(include_input=False))
     listed = "\n".join(
         f"  {fault.pointer}: {fault.detail}" if fault.pointer else f"  {fault.detail}" for fault in faults
     )
     raise ConfigurationError(f"These settings are missing or wrong:\n{listed}", errors=faults)
+
+
+def _field_or_alias(name: str) -> str:
+    """What pydantic calls the setting: an alias beats a field's name, so a field with aliases is given by one."""
+    field = Settings.model_fields.get(name.lower())
+    return name.lower() if field is not None and field.validation_alias is None else name
 
 
 def _setting_name(location: tuple[int | str, ...]) -> str:

@@ -101,7 +101,8 @@ WITH given AS MATERIALIZED (
     INSERT INTO job_results (job_id, owner, lease, manifest)
     SELECT id, owner, lease, manifest FROM settled WHERE status = 'completed'
 ), woken AS MATERIALIZED (
-    SELECT pg_notify('gristmill_jobs', '') FROM (SELECT FROM settled WHERE outcome = 'interrupted' LIMIT 1) AS freed
+    SELECT pg_notify('gristmill_jobs', '')
+    FROM (SELECT FROM settled WHERE status = 'pending' AND scheduled_at <= now() LIMIT 1) AS freed
 )
 SELECT settled.id, settled.lease, settled.kind, settled.dataset_id, settled.status FROM settled LEFT JOIN woken ON true
 """
@@ -111,6 +112,16 @@ EXPIRED = """
 SELECT id, lease, attempt, max_attempts FROM jobs
 WHERE status = 'running' AND lease_expires_at < now()
 ORDER BY lease_expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+"""
+
+COMMITTED = "SELECT lease FROM job_results WHERE lease = ANY ($1::bigint[])"
+
+HELD = "SELECT id, lease FROM jobs WHERE status = 'running' AND worker_id = $1"
+
+# Bounded in time, so that PostgreSQL can skip through the claim's index from priority to priority.
+NEXT_DUE = """
+SELECT extract(epoch FROM min(scheduled_at) - now())::float8 FROM jobs
+WHERE status = 'pending' AND NOT blocked AND scheduled_at > now() AND scheduled_at <= now() + make_interval(secs => $1)
 """
 
 
@@ -162,6 +173,25 @@ async def record_outcomes(database: Database, endings: Sequence[Ending]) -> dict
     """
     async with database.driver() as driver, driver.transaction():
         return await _record(driver, endings)
+
+
+async def committed_leases(database: Database, leases: Sequence[int]) -> set[int]:
+    """Those of the leases whose completion is committed: what to ask when a connection died during COMMIT."""
+    async with database.driver() as driver:
+        return {record["lease"] for record in await driver.fetch(COMMITTED, leases)}
+
+
+async def held_jobs(database: Database, worker_id: UUID) -> dict[int, UUID]:
+    """Lease → job of everything a worker holds by the database's account, a claim whose answer was lost included."""
+    async with database.driver() as driver:
+        return {record["lease"]: record["id"] for record in await driver.fetch(HELD, worker_id)}
+
+
+async def next_due_s(database: Database, *, within_s: float) -> float | None:
+    """Seconds until the next delayed job is due; None when that is longer than `within_s`."""
+    async with database.driver() as driver:
+        seconds: float | None = await driver.fetchval(NEXT_DUE, within_s)
+        return seconds
 
 
 async def rescue_jobs(database: Database, *, limit: int = 100) -> dict[int, JobStatus]:

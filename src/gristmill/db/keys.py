@@ -1,11 +1,11 @@
 """Statements on API keys. Only digests are stored and compared."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from gristmill.db.engine import Database
+from gristmill.domain.key import ApiKey, Scope
 
 ADD = """
 INSERT INTO api_keys (id, owner, secret_sha256, scopes, expires_at) VALUES ($1, $2, $3, $4::jsonb, $5)
@@ -20,25 +20,14 @@ REVOKE = "UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS
 LIST = "SELECT id, owner, secret_sha256, scopes, expires_at FROM api_keys WHERE revoked_at IS NULL ORDER BY id"
 
 
-@dataclass(frozen=True)
-class KeyRow:
-    """A key as it is kept: the SHA-256 (hex) of its secret, never the secret."""
-
-    id: str
-    owner: str
-    secret_sha256: str
-    scopes: tuple[str, ...]
-    expires_at: datetime | None = None
-
-
-async def add_key(database: Database, key: KeyRow) -> None:
+async def add_key(database: Database, key: ApiKey) -> None:
     """Keep a key. One whose id is known already stays as it is, revoked or not."""
     async with database.driver() as driver:
         scopes = msgspec.json.encode(key.scopes).decode()
         await driver.execute(ADD, key.id, key.owner, key.secret_sha256, scopes, key.expires_at)
 
 
-async def find_key(database: Database, key_id: str) -> KeyRow | None:
+async def find_key(database: Database, key_id: str) -> ApiKey | None:
     """The key if it is neither revoked nor expired, by the database's clock."""
     async with database.driver() as driver:
         record = await driver.fetchrow(FIND, key_id)
@@ -56,11 +45,10 @@ async def revoke_key(database: Database, key_id: str) -> bool:
         return bool(await driver.fetchval(REVOKE, key_id))
 
 
-async def list_keys(database: Database) -> list[KeyRow]:
+async def list_keys(database: Database) -> list[ApiKey]:
     async with database.driver() as driver:
         return [_key_row(dict(record)) for record in await driver.fetch(LIST)]
 
 
-def _key_row(values: dict[str, object]) -> KeyRow:
-    scopes = msgspec.json.decode(str(values["scopes"]), type=tuple[str, ...])
-    return KeyRow(**{**values, "scopes": scopes})  # type: ignore[arg-type]
+def _key_row(values: dict[str, Any]) -> ApiKey:
+    return ApiKey(**{**values, "scopes": msgspec.json.decode(values["scopes"], type=tuple[Scope, ...])})

@@ -10,6 +10,7 @@ INSERT INTO workers (id, host, pid, slots, version) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (id) DO UPDATE SET heartbeat_at = now()
 """
 DEREGISTER = "DELETE FROM workers WHERE id = $1"
+COUNT = "SELECT count(*) FROM workers WHERE heartbeat_at > now() - make_interval(secs => $1)"
 FORGET = "DELETE FROM workers WHERE heartbeat_at < now() - make_interval(secs => $1)"
 
 # Attempts that ended without being the one whose result was published, and that nobody has cleaned up after yet.
@@ -60,3 +61,9 @@ async def unswept_attempts(database: Database, *, grace_s: float, limit: int = 1
 async def mark_swept(database: Database, leases: list[int]) -> None:
     async with database.driver() as driver:
         await driver.execute(MARK_SWEPT, leases)
+
+
+async def count_workers(database: Database, *, silent_s: float = 15.0) -> int:
+    """Workers that were heard of in the last `silent_s` seconds."""
+    async with database.driver() as driver:
+        return int(await driver.fetchval(COUNT, silent_s))

@@ -1,0 +1,303 @@
+"""The typed client for other people's programs. It knows the REST contract and nothing of the server.
+
+with Client("http://127.0.0.1:8000") as client:
+    dataset = client.upload(Path("strikes.csv"))
+    job = client.wait(client.submit("metrics", dataset.id).id)
+    for file in client.result(job.id).files:
+        client.download(file, to=Path(file.name))
+"""
+
+import base64
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import httpx
+import msgspec
+
+CHUNK_BYTES = 256 * 1024
+POLL_S = 1.0
+MEDIA_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
+TRY_AGAIN = (429, 503)
+
+Format = Literal["csv", "ndjson", "parquet"]
+T = TypeVar("T")
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One place in the request that is wrong, by JSON Pointer."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why something did not work, as the server says it (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str = ""
+    status: int | None = None
+    detail: str = ""
+    instance: str | None = None
+    errors: tuple[Fault, ...] = ()
+
+    def __str__(self) -> str:
+        where = "".join(f"\n  {fault.pointer}: {fault.detail}" for fault in self.errors)
+        return f"{self.detail or self.title or self.type}{where}"
+
+
+class Column(msgspec.Struct, frozen=True):
+    name: str
+    type: str
+
+
+class Dataset(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset; what is known only when it is `ready` is None before."""
+
+    id: str
+    name: str
+    status: str
+    format: str
+    size_bytes: int
+    sha256: str
+    columns: tuple[Column, ...] | None = None
+    rows_read: int | None = None
+    rows_loaded: int | None = None
+    rows_rejected: int | None = None
+    rows_repaired: int | None = None
+    profile: dict[str, Any] | None = None
+    warnings: tuple[str, ...] | None = None
+    error: Problem | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.status in {"ready", "failed"}
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """`done` of `total` (None while unknown) rows or bytes in a named stage."""
+
+    stage: str
+    done: int
+    total: int | None = None
+    unit: str = "rows"
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    kind: str
+    dataset_id: str
+    status: str
+    attempt: int = 0
+    progress: Progress | None = None
+    error: Problem | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def final(self) -> bool:
+        return self.status in {"completed", "failed", "canceled"}
+
+
+class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a result; `url` works without a key, for a while."""
+
+    name: str
+    url: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+    rows: int | None = None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    files: tuple[ResultFile, ...]
+    report: dict[str, Any]
+
+
+class ClientError(Exception):
+    """Base of what the client raises."""
+
+
+class ProblemError(ClientError):
+    """The server refused; `problem` says why. `retry_after_s` is set where it asked to be tried again."""
+
+    def __init__(self, problem: Problem, *, retry_after_s: float | None = None) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+        self.retry_after_s = retry_after_s
+
+
+class Unreachable(ClientError):
+    """The server, or the store that a file is downloaded from, does not answer."""
+
+
+class WrongBytes(ClientError):
+    """The bytes that came are not the bytes that were promised; nothing is kept."""
+
+
+class Client:
+    """One server, over kept connections. Methods raise ProblemError and Unreachable."""
+
+    def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 30.0) -> None:
+        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s)
+        # Files come from the object store, which must not see the key.
+        self._store = httpx.Client(timeout=timeout_s, follow_redirects=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+        self._store.close()
+
+    def upload(
+        self,
+        content: Path | bytes,
+        *,
+        name: str | None = None,
+        format: Format = "csv",  # noqa: A002 - the word of the contract
+        on_sent: Callable[[int], object] | None = None,
+    ) -> Dataset:
+        """Send a file, streamed, with its SHA-256; `name` may be left out for a path. `on_sent` gets bytes sent."""
+        known = name or (content.name if isinstance(content, Path) else "upload")
+        size = content.stat().st_size if isinstance(content, Path) else len(content)
+        digest = hashlib.sha256()
+        for chunk in _chunks(content):
+            digest.update(chunk)
+        headers = {
+            "Content-Type": MEDIA_TYPES[format],
+            "Content-Length": str(size),
+            "Repr-Digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
+        }
+        body = _counted(_chunks(content), on_sent)
+        return self._ask(Dataset, "POST", "/datasets", params={"name": known}, headers=headers, content=body)
+
+    def dataset(self, dataset_id: str) -> Dataset:
+        return self._ask(Dataset, "GET", f"/datasets/{dataset_id}")
+
+    def submit(self, kind: str, dataset_id: str, params: Mapping[str, object] | None = None) -> Job:
+        body = {"kind": kind, "dataset_id": dataset_id, "params": dict(params or {})}
+        return self._ask(Job, "POST", "/jobs", json=body)
+
+    def job(self, job_id: str) -> Job:
+        return self._ask(Job, "GET", f"/jobs/{job_id}")
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for a job to be stopped; `wait` for what becomes of it."""
+        return self._ask(Job, "POST", f"/jobs/{job_id}/cancel")
+
+    def wait(
+        self, job_id: str, *, on_change: Callable[[Job], object] | None = None, timeout_s: float | None = None
+    ) -> Job:
+        """Look at a job, as often as the server asks for, until it is final. `on_change` gets every new look of it.
+
+        Raises:
+            TimeoutError: it is not final after `timeout_s` seconds.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        seen: Job | None = None
+        while True:
+            job, pause_s = self._look(job_id)
+            if job is not None and job != seen and on_change is not None:
+                on_change(job)
+            seen = job or seen
+            if job is not None and job.final:
+                return job
+            if deadline is not None and time.monotonic() + pause_s > deadline:
+                raise TimeoutError(f"The job is {seen.status if seen else 'unknown'} after {timeout_s:g} s.")
+            time.sleep(pause_s)
+
+    def result(self, job_id: str) -> Result:
+        return self._ask(Result, "GET", f"/jobs/{job_id}/result")
+
+    def download(self, file: ResultFile, *, to: Path) -> Path:
+        """Stream a file to `to`. It appears there only whole, and only if size and SHA-256 are as promised.
+
+        Raises:
+            WrongBytes: they are not.
+        """
+        digest, size = hashlib.sha256(), 0
+        partial = to.with_name(f"{to.name}.partial")
+        try:
+            with self._store.stream("GET", file.url) as answer, partial.open("wb") as sink:
+                _check(answer)
+                for chunk in answer.iter_bytes(CHUNK_BYTES):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    sink.write(chunk)
+            if (size, digest.hexdigest()) != (file.size_bytes, file.sha256):
+                raise WrongBytes(f"{file.name}: {size} bytes came that are not the {file.size_bytes} promised.")
+            return partial.replace(to)
+        except httpx.TransportError as error:
+            raise Unreachable(f"{file.name} can't be downloaded: {error or type(error).__name__}.") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _look(self, job_id: str) -> tuple[Job | None, float]:
+        """The job, or None where the server asked to be tried again; and the seconds until the next look."""
+        try:
+            answer = self._send("GET", f"/jobs/{job_id}")
+        except ProblemError as error:
+            if error.problem.status not in TRY_AGAIN:
+                raise
+            return None, error.retry_after_s or POLL_S
+        return _decode(answer, Job), _retry_after(answer) or POLL_S
+
+    def _ask(self, kind: type[T], method: str, path: str, **request: Any) -> T:
+        return _decode(self._send(method, path, **request), kind)
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise Unreachable(f"{self._http.base_url} does not answer: {error or type(error).__name__}.") from error
+        _check(answer)
+        return answer
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.is_success:
+        return
+    problem = Problem(status=answer.status_code, title=answer.reason_phrase)
+    if "json" in answer.headers.get("Content-Type", ""):
+        problem = msgspec.structs.replace(_decode(answer, Problem), status=answer.status_code)
+    raise ProblemError(problem, retry_after_s=_retry_after(answer))
+
+
+def _decode(answer: httpx.Response, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.read(), type=kind)
+    except msgspec.MsgspecError as error:
+        raise ClientError(f"The answer of {answer.request.url.path} is not what was expected: {error}") from error
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    value = answer.headers.get("Retry-After", "")
+    return float(value) if value.isdecimal() else None
+
+
+def _chunks(content: Path | bytes) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield from (content[start : start + CHUNK_BYTES] for start in range(0, len(content), CHUNK_BYTES))
+        return
+    with content.open("rb") as source:
+        while chunk := source.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _counted(chunks: Iterator[bytes], on_sent: Callable[[int], object] | None) -> Iterator[bytes]:
+    sent = 0
+    for chunk in chunks:
+        yield chunk
+        sent += len(chunk)
+        if on_sent is not None:
+            on_sent(sent)

@@ -1,0 +1,60 @@
+"""API keys: `gm_<id>_<secret>`. Only the SHA-256 of the secret is kept, so a stolen database opens nothing."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from gristmill.errors import ConfigurationError
+
+TOKEN = re.compile(r"gm_([a-z0-9]{12})_([A-Za-z0-9]{43})")
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class Scope(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """A key as it is kept: `secret_sha256` in hex, never the secret. `expires_at` None: never."""
+
+    id: str
+    owner: str
+    secret_sha256: str
+    scopes: tuple[Scope, ...]
+    expires_at: datetime | None = None
+
+
+def make_key(owner: str, scopes: Sequence[Scope], *, expires_at: datetime | None = None) -> tuple[str, ApiKey]:
+    """A new token, to be shown once, and the key to keep. The secret has 256 bits (43 of 62 letters)."""
+    key_id = "".join(secrets.choice(ALPHABET[26:]) for _ in range(12)).lower()
+    secret = "".join(secrets.choice(ALPHABET) for _ in range(43))
+    return f"gm_{key_id}_{secret}", ApiKey(key_id, owner, digest(secret), tuple(scopes), expires_at)
+
+
+def split_token(token: str) -> tuple[str, str] | None:
+    """The id and the secret of a token; None when it has not the shape of one."""
+    match = TOKEN.fullmatch(token)
+    return (match[1], match[2]) if match else None
+
+
+def bootstrap_key(token: str, *, owner: str = "admin") -> ApiKey:
+    """The key that a deployment starts with, from its token: all scopes.
+
+    Raises:
+        ConfigurationError: the token has not the shape of one.
+    """
+    parts = split_token(token)
+    if parts is None:
+        raise ConfigurationError("BOOTSTRAP_API_KEY must look like gm_<12 letters>_<43 letters>: `gristmill secrets`")
+    return ApiKey(parts[0], owner, digest(parts[1]), tuple(Scope))
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,121 @@
+"""The migrations and the models say the same, and every step can be taken back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from alembic import command
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from gristmill.db.engine import Database, database_url
+from gristmill.db.migrations import alembic_config, current_revision, head_revision
+from gristmill.db.models import Table
+from gristmill.settings import Settings, load_settings
+
+# Everything that makes a schema: columns with types and defaults, constraints, indexes, sequences, table options.
+CATALOG = """
+SELECT 'column', table_name || '.' || column_name,
+    concat_ws(' ', udt_name, is_nullable, column_default, identity_generation)
+FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+UNION ALL
+SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
+UNION ALL
+SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+UNION ALL
+SELECT 'sequence', sequencename, concat_ws(' ', data_type, increment_by, cycle) FROM pg_sequences
+WHERE schemaname = 'public'
+UNION ALL
+SELECT 'options', relname, array_to_string(reloptions, ',') FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reloptions IS NOT NULL
+"""
+
+
+async def catalog(settings: Settings) -> set[tuple[str, str, str]]:
+    async with Database.open(settings) as database, database.driver() as driver:
+        return {tuple(row) for row in await driver.fetch(CATALOG)}
+
+
+@pytest.fixture
+async def empty(settings: Settings, environment: dict[str, str]) -> AsyncIterator[Settings]:
+    """Settings for a database with nothing in it."""
+    name = f"empty_{uuid4().hex[:12]}"
+    async with Database.open(settings) as database:
+        async with database.driver() as driver:
+            await driver.execute(f"CREATE DATABASE {name}")
+        yield load_settings({**environment, "POSTGRES_DB": name}, env_file=None)
+        async with database.driver() as driver:
+            await driver.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_models_and_migrations_make_the_same_schema(settings: Settings, empty: Settings) -> None:
+    engine = create_async_engine(database_url(empty))
+    async with engine.begin() as connection:
+        await connection.run_sync(Table.metadata.create_all)
+    await engine.dispose()
+    made_by_models = await catalog(empty)
+    made_by_migrations = await catalog(settings)
+    assert made_by_models == made_by_migrations
+    assert {kind for kind, _, _ in made_by_models} == {"column", "constraint", "index", "sequence", "options"}
+
+
+async def test_every_migration_goes_down_and_up_again(settings: Settings) -> None:
+    before = await catalog(settings)
+    config = alembic_config(settings)
+    await asyncio.to_thread(command.downgrade, config, "base")
+    assert await catalog(settings) == set()
+    await asyncio.to_thread(command.upgrade, config, "head")
+    assert await catalog(settings) == before
+
+
+async def test_alembic_finds_no_drift(settings: Settings) -> None:
+    await asyncio.to_thread(command.check, alembic_config(settings))
+
+
+async def test_the_revision_is_known(database: Database, empty: Settings) -> None:
+    assert await current_revision(database) == head_revision()
+    async with Database.open(empty) as fresh:
+        assert await current_revision(fresh) is None
+
+
+async def test_an_empty_database_is_empty(empty: Settings) -> None:
+    assert await catalog(empty) == set()
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        ("UPDATE jobs SET status = 'running'", "running_is_leased"),
+        ("UPDATE jobs SET lease = 1", "running_is_leased"),
+        ("UPDATE jobs SET status = 'completed'", "final_is_dated"),
+        ("UPDATE jobs SET status = 'failed', finished_at = now()", "failed_says_why"),
+        ("UPDATE jobs SET attempt = max_attempts + 1", "attempts"),
+        ("UPDATE jobs SET owner = ''", "owner"),
+        ("UPDATE jobs SET status = 'lost'", "status"),
+        ("UPDATE jobs SET blocked = true, status = 'canceled', finished_at = now()", "blocked_is_pending"),
+        ("UPDATE datasets SET rows_read = 3, rows_loaded = 1, rows_rejected = 1", "row_conservation"),
+        ("UPDATE datasets SET status = 'ready'", "ready_is_complete"),
+        ("UPDATE datasets SET status = 'failed'", "failed_says_why"),
+        ("UPDATE datasets SET sha256 = 'x'", "original"),
+    ],
+)
+async def test_a_row_that_breaks_an_invariant_is_refused(database: Database, statement: str, constraint: str) -> None:
+    async with database.session() as session:
+        await session.execute(
+            text(
+                "INSERT INTO datasets (owner, name, format, original_key, media_type, size_bytes, sha256)"
+                " VALUES ('o', 'n', 'csv', 'k', 'text/csv', 1, repeat('0', 64))"
+            )
+        )
+        await session.execute(
+            text(
+                "INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, max_attempts, timeout_s)"
+                " SELECT 'o', 'metrics', 1, id, '{}', 3, 60 FROM datasets"
+            )
+        )
+    async with database.driver() as driver:
+        with pytest.raises(asyncpg.CheckViolationError, match=constraint):
+            await driver.execute(statement)
