@@ -64,7 +64,10 @@ def worker(data: DataFolder = DATA_FOLDER) -> None:
 @app.command()
 def run(data: DataFolder = DATA_FOLDER) -> None:
     """Run the API and a worker until Ctrl-C; with RELOAD=1 they restart when the code changes."""
-    with_settings(data, lambda settings: run_all(settings, reload=os.environ.get("RELOAD") == "1"))
+    with configured(data) as settings:
+        configure_logging(settings.log_level, settings.log_format)
+        uvloop.run(prepare(settings))
+        run_all(settings, reload=os.environ.get("RELOAD") == "1")
 
 
 @app.command()
