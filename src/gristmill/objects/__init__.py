@@ -1,0 +1,22 @@
+"""The only place that speaks S3.
+
+`ObjectStore` is for the event loop; `ObjectOutput`, `ObjectSource` and `scan` are for the thread that computes.
+Every call ends within its deadline. What fails is `StoreUnavailable` (trying again may help) or `NotFound`.
+"""
+
+from gristmill.objects.compute import ObjectOutput, ObjectSource, scan
+from gristmill.objects.faults import classify
+from gristmill.objects.store import ListedObject, ListedUpload, ObjectStore
+from gristmill.objects.upload import Stored, UploadWriter
+
+__all__ = [
+    "ListedObject",
+    "ListedUpload",
+    "ObjectOutput",
+    "ObjectSource",
+    "ObjectStore",
+    "Stored",
+    "UploadWriter",
+    "classify",
+    "scan",
+]

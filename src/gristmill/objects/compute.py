@@ -1,0 +1,264 @@
+"""The object store for the thread that computes: blocking, over an event loop that runs in another thread."""
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import aclosing
+from typing import IO, Any, TypeVar, cast
+
+import polars as pl
+
+from gristmill.domain.manifest import PARQUET, StoredFile
+from gristmill.objects.keys import checked_prefix
+from gristmill.objects.store import ObjectStore
+from gristmill.objects.upload import OnUploadId, Stored, UploadWriter
+from gristmill.settings import MIB, Settings
+
+T = TypeVar("T")
+
+HANDOVER_BYTES = MIB
+PREFETCHED_CHUNKS = 4
+ROW_GROUP_ROWS = 122_880
+ROW_GROUP_CELLS = 4 * 1024 * 1024
+MIN_ROW_GROUP_ROWS = 512
+SCAN_RETRIES = 3
+
+
+class ObjectOutput:
+    """The files of one attempt under its own prefix; an `Output` of the domain.
+
+    `store` belongs to `loop`, which runs in another thread.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        loop: asyncio.AbstractEventLoop,
+        bucket: str,
+        prefix: str,
+        *,
+        on_upload_id: OnUploadId | None = None,
+    ) -> None:
+        self._store = store
+        self._loop = loop
+        self._bucket = bucket
+        self._prefix = checked_prefix(prefix)
+        self._on_upload_id = on_upload_id
+        self._files: list[StoredFile] = []
+
+    @property
+    def files(self) -> tuple[StoredFile, ...]:
+        """The files that are whole, in the order they were written."""
+        return tuple(self._files)
+
+    def table(self, name: str, frame: pl.LazyFrame) -> int:
+        """Stream a frame into the Parquet file `name`; answers its rows. The same frame gives the same bytes.
+
+        Raises:
+            StoreUnavailable: it could not be stored.
+            Whatever the query raises; the upload is aborted then.
+        """
+        columns = len(frame.collect_schema())
+        counted, heights = _counted(frame)
+        sink = _Sink(self._loop, self._writer(name, PARQUET))
+        try:
+            counted.sink_parquet(
+                cast("IO[bytes]", sink),  # Polars calls write, flush and close only
+                engine="streaming",
+                compression="zstd",
+                statistics=True,
+                row_group_size=row_group_rows(columns),
+                maintain_order=True,
+            )
+            stored = sink.finish()
+        except BaseException as error:
+            sink.abort(error)
+            if sink.failure is not None and sink.failure is not error:
+                raise sink.failure from error  # Polars tells it as a ComputeError of its own
+            raise
+        rows = sum(heights)
+        self._files.append(_stored_file(name, PARQUET, stored, rows))
+        return rows
+
+    def document(self, name: str, content: bytes, media_type: str) -> None:
+        """Write the small file `name`."""
+        stored = _wait(self._loop, self._store.put(self._bucket, self._prefix + name, content, media_type))
+        self._files.append(_stored_file(name, media_type, stored, None))
+
+    def _writer(self, name: str, media_type: str) -> UploadWriter:
+        return self._store.writer(
+            self._bucket, self._prefix + name, media_type=media_type, on_upload_id=self._on_upload_id
+        )
+
+
+class ObjectSource(io.RawIOBase):
+    """An object as a blocking, forward-only binary file; a few MiB are fetched ahead.
+
+    `store` belongs to `loop`, which runs in another thread. `bytes_read` counts what was handed out.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        loop: asyncio.AbstractEventLoop,
+        bucket: str,
+        key: str,
+        *,
+        sha256: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._loop = loop
+        self._chunk = memoryview(b"")
+        self._ended = False
+        self.bytes_read = 0
+        chunks = store.stream(bucket, key, chunk_size=MIB, sha256=sha256)
+        self._ahead = _wait(loop, _Prefetch.start(chunks))
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer with what is there; 0 at the end.
+
+        Raises:
+            NotFound, StoreUnavailable: as `ObjectStore.stream`.
+        """
+        if self.closed:
+            raise ValueError("the source is closed")
+        if not self._chunk and not self._ended:
+            self._chunk = memoryview(_wait(self._loop, self._ahead.next()))
+            self._ended = not self._chunk
+        target = memoryview(buffer).cast("B")
+        size = min(len(target), len(self._chunk))
+        target[:size] = self._chunk[:size]
+        self._chunk = self._chunk[size:]
+        self.bytes_read += size
+        return size
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            _wait(self._loop, self._ahead.stop())
+
+
+def scan(settings: Settings, bucket: str, files: Sequence[StoredFile]) -> list[pl.LazyFrame]:
+    """One LazyFrame per Parquet file, in order, read by Polars' own S3 reader with its columns and rows pushed down.
+
+    What fails at collect is an error of Polars or the system: `classify` tells it in ours.
+    """
+    options = {
+        "aws_endpoint_url": str(settings.s3_endpoint_url).rstrip("/"),
+        "aws_access_key_id": settings.s3_access_key_id,
+        "aws_secret_access_key": settings.s3_secret_access_key.get_secret_value(),
+        "aws_region": settings.s3_region,
+        "aws_allow_http": str(settings.s3_endpoint_url.scheme == "http").lower(),
+        "aws_virtual_hosted_style_request": "false",
+        "timeout": f"{settings.s3_deadline_s}s",
+        "connect_timeout": f"{min(5.0, settings.s3_deadline_s)}s",
+        "max_retries": SCAN_RETRIES,
+        "retry_timeout_ms": int(settings.s3_deadline_s * 1000),
+    }
+    return [
+        pl.scan_parquet(f"s3://{bucket}/{file.key}", storage_options=options, credential_provider=None, glob=False)
+        for file in files
+    ]
+
+
+def row_group_rows(columns: int) -> int:
+    """Rows of a row group: 122,880, fewer for wide tables, as a group is held in memory while it is written."""
+    return max(MIN_ROW_GROUP_ROWS, min(ROW_GROUP_ROWS, ROW_GROUP_CELLS // max(1, columns)))
+
+
+class _Sink:
+    """What Polars writes a file to: gathers bytes and hands them to the upload on the loop's thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, writer: UploadWriter) -> None:
+        self._loop = loop
+        self._writer = writer
+        self._gathered = bytearray()
+        self.failure: BaseException | None = None
+
+    def write(self, content: bytes) -> int:
+        self._gathered += content
+        if len(self._gathered) >= HANDOVER_BYTES:
+            self._hand_over()
+        return len(content)
+
+    def flush(self) -> None:
+        """Nothing to do: bytes leave when there are enough of them, and at the end."""
+
+    def close(self) -> None:
+        """Nothing to do: `finish` or `abort` ends the upload."""
+
+    def finish(self) -> Stored:
+        self._hand_over()
+        return _wait(self._loop, self._writer.finish())
+
+    def abort(self, error: BaseException) -> None:
+        _wait(self._loop, self._writer.__aexit__(type(error), error, error.__traceback__))
+
+    def _hand_over(self) -> None:
+        content, self._gathered = self._gathered, bytearray()
+        try:
+            _wait(self._loop, self._writer.write(content))
+        except BaseException as error:
+            self.failure = error
+            raise
+
+
+class _Prefetch:
+    """A task that keeps a few chunks of a stream ready. An empty chunk is the end, or an error."""
+
+    def __init__(self, chunks: AsyncGenerator[bytes]) -> None:
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue(PREFETCHED_CHUNKS)
+        self._stopped = False
+        self._task = asyncio.create_task(self._run(chunks), name="prefetch")
+
+    @classmethod
+    async def start(cls, chunks: AsyncGenerator[bytes]) -> "_Prefetch":
+        return cls(chunks)
+
+    async def next(self) -> bytes:
+        chunk = await self._queue.get()
+        if not chunk:
+            await self._task  # raises what ended the stream early
+        return chunk
+
+    async def stop(self) -> None:
+        self._stopped = True
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, chunks: AsyncGenerator[bytes]) -> None:
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    await self._queue.put(chunk)
+        finally:
+            if not self._stopped:
+                await self._queue.put(b"")
+
+
+def _counted(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, list[int]]:
+    heights: list[int] = []
+
+    def count(morsel: pl.DataFrame) -> pl.DataFrame:
+        heights.append(morsel.height)  # atomic, unlike a sum: several threads call it
+        return morsel
+
+    return frame.map_batches(count, streamable=True), heights
+
+
+def _stored_file(name: str, media_type: str, stored: Stored, rows: int | None) -> StoredFile:
+    return StoredFile(
+        key=stored.key,
+        name=name,
+        media_type=media_type,
+        size_bytes=stored.size_bytes,
+        sha256=stored.sha256,
+        rows=rows,
+    )
+
+
+def _wait(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run_coroutine_threadsafe(work, loop).result()

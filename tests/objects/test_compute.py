@@ -1,0 +1,246 @@
+"""The thread that computes writes and reads objects as files: complete, counted, repeatable, and gone on failure."""
+
+import asyncio
+import hashlib
+import io
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from tests.proxy import FaultProxy
+
+from gristmill.domain.manifest import JSON, PARQUET
+from gristmill.domain.output import Output
+from gristmill.errors import NotFound, StoreUnavailable
+from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, scan
+from gristmill.objects.compute import row_group_rows
+from gristmill.settings import MIB, Settings
+
+ROWS = 700_000
+
+
+@pytest.fixture(scope="module")
+def frame() -> pl.DataFrame:
+    rng = np.random.default_rng(7)
+    return pl.DataFrame(
+        {
+            "n": np.arange(ROWS),
+            "x": rng.normal(size=ROWS),
+            "y": rng.normal(size=ROWS),
+            "t": [f"row {number}" for number in range(ROWS)],
+        }
+    ).with_columns(pl.when(pl.col("n") % 5 == 0).then(None).otherwise(pl.col("x")).alias("x"))
+
+
+async def left(store: ObjectStore, bucket: str, prefix: str) -> list[str]:
+    objects = [key async for key in store.list_keys(bucket, prefix)]
+    return objects + [upload.upload_id async for upload in store.list_uploads(bucket, prefix)]
+
+
+async def test_a_table_comes_back_as_it_was(
+    settings: Settings, store: ObjectStore, bucket: str, prefix: str, frame: pl.DataFrame
+) -> None:
+    output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
+    as_output: Output = output
+    rows = await asyncio.to_thread(as_output.table, "part-00000.parquet", frame.lazy())
+    await asyncio.to_thread(as_output.table, "part-00001.parquet", frame.lazy().filter(pl.col("n") < 10))
+    await asyncio.to_thread(as_output.document, "report.json", b"{}", JSON)
+    first, second, report = output.files
+    assert (rows, first.rows, second.rows, report.rows) == (ROWS, ROWS, 10, None)
+    assert [file.key for file in output.files] == [prefix + file.name for file in output.files]
+    assert (first.media_type, report.media_type) == (PARQUET, JSON)
+    content = b"".join([chunk async for chunk in store.stream(bucket, first.key)])
+    assert (first.size_bytes, first.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert first.size_bytes > 8 * MIB  # it took several parts
+    parts = scan(settings, bucket, [first, second])
+    whole, head = await asyncio.to_thread(pl.collect_all, parts)
+    assert_frame_equal(whole, frame)
+    assert_frame_equal(head, frame.head(10))
+
+
+async def test_the_same_frame_gives_the_same_bytes(
+    store: ObjectStore, bucket: str, prefix: str, frame: pl.DataFrame
+) -> None:
+    output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
+    query = frame.lazy().filter(pl.col("x") > 0).with_columns(z=pl.col("y") * 2)
+    for name in ("a", "b", "c"):
+        await asyncio.to_thread(output.table, name, query)
+    assert len({file.sha256 for file in output.files}) == 1
+
+
+async def test_an_empty_table_keeps_its_columns(
+    settings: Settings, store: ObjectStore, bucket: str, prefix: str, frame: pl.DataFrame
+) -> None:
+    output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
+    assert await asyncio.to_thread(output.table, "empty", frame.lazy().filter(pl.col("n") < 0)) == 0
+    (back,) = await asyncio.to_thread(pl.collect_all, scan(settings, bucket, output.files))
+    assert back.schema == frame.schema
+
+
+async def test_a_query_that_fails_leaves_nothing(
+    store: ObjectStore, bucket: str, prefix: str, frame: pl.DataFrame
+) -> None:
+    def fail(morsel: pl.DataFrame) -> pl.DataFrame:
+        if morsel["n"].max() == ROWS - 1:
+            raise LookupError("the last morsel")
+        return morsel
+
+    output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
+    with pytest.raises((LookupError, pl.exceptions.ComputeError)):
+        await asyncio.to_thread(output.table, "it", frame.lazy().map_batches(fail, streamable=True))
+    assert output.files == ()
+    assert await left(store, bucket, prefix) == []
+
+
+@pytest.mark.parametrize("fault", ["freeze", "refuse"])
+async def test_a_store_lost_while_writing_is_unavailable(
+    *, shaky: ObjectStore, proxy: FaultProxy, bucket: str, prefix: str, frame: pl.DataFrame, fault: str
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def lose() -> None:
+        await proxy.refuse() if fault == "refuse" else proxy.freeze()
+
+    def losing(morsel: pl.DataFrame) -> pl.DataFrame:
+        asyncio.run_coroutine_threadsafe(lose(), loop).result()
+        return morsel
+
+    output = ObjectOutput(shaky, loop, bucket, prefix)
+    with pytest.raises(StoreUnavailable):
+        await asyncio.to_thread(output.table, "it", frame.lazy().map_batches(losing, streamable=True))
+    proxy.reset()
+    proxy.thaw()
+    assert output.files == ()
+
+
+async def test_a_source_reads_as_a_file(store: ObjectStore, bucket: str, prefix: str) -> None:
+    content = hashlib.shake_256(b"source").digest(9 * MIB + 17)
+    stored = await store.put(bucket, prefix + "it", content, "text/csv")
+    loop = asyncio.get_running_loop()
+
+    def read() -> tuple[bytes, bytes, int]:
+        with ObjectSource(store, loop, bucket, prefix + "it", sha256=stored.sha256) as source:
+            buffered = io.BufferedReader(source, 64 * 1024)
+            head = buffered.read(10)
+            rest = buffered.read()
+            return head, rest, source.bytes_read
+
+    head, rest, size = await asyncio.to_thread(read)
+    assert head + rest == content
+    assert size == len(content)
+
+
+async def test_a_source_closed_early_leaves_no_task(store: ObjectStore, bucket: str, prefix: str) -> None:
+    await store.put(bucket, prefix + "it", bytes(9 * MIB), "text/csv")
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        source = ObjectSource(store, loop, bucket, prefix + "it")
+        assert source.read(3) == b"\0\0\0"
+        source.close()
+        source.close()
+        with pytest.raises(ValueError, match="closed"):
+            source.read(1)
+
+    await asyncio.to_thread(read)
+    assert not any(task.get_name() == "prefetch" for task in asyncio.all_tasks())
+
+
+async def test_a_source_tells_what_is_wrong(
+    shaky: ObjectStore, proxy: FaultProxy, store: ObjectStore, bucket: str, prefix: str
+) -> None:
+    await store.put(bucket, prefix + "it", bytes(9 * MIB), "text/csv")
+    loop = asyncio.get_running_loop()
+
+    def read(key: str) -> bytes:
+        with ObjectSource(shaky, loop, bucket, key) as source:
+            return source.read()
+
+    with pytest.raises(NotFound):
+        await asyncio.to_thread(read, prefix + "nothing")
+    proxy.cut_answers(MIB, *[1] * 100)
+    with pytest.raises(StoreUnavailable):
+        await asyncio.to_thread(read, prefix + "it")
+    proxy.cut_answers(MIB)
+    assert len(await asyncio.to_thread(read, prefix + "it")) == 9 * MIB
+
+
+async def test_a_scan_of_what_is_not_there_is_not_found(
+    settings: Settings, store: ObjectStore, bucket: str, prefix: str, frame: pl.DataFrame
+) -> None:
+    output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
+    await asyncio.to_thread(output.table, "it", frame.lazy().head(10))
+    await store.delete(bucket, [output.files[0].key])
+    assert isinstance(await failure(scan(settings, bucket, output.files)[0].collect), NotFound)
+
+
+@pytest.mark.parametrize("fault", ["freeze", "refuse"])
+async def test_a_scan_of_a_lost_store_is_unavailable(
+    *,
+    through_proxy: Settings,
+    proxy: FaultProxy,
+    store: ObjectStore,
+    bucket: str,
+    prefix: str,
+    frame: pl.DataFrame,
+    fault: str,
+) -> None:
+    output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
+    await asyncio.to_thread(output.table, "it", frame.lazy())
+    if fault == "freeze":
+        proxy.freeze()
+    else:
+        await proxy.refuse()
+    told = await failure(scan(through_proxy, bucket, output.files)[0].collect)
+    assert isinstance(told, StoreUnavailable)
+    assert prefix not in str(told)
+
+
+async def test_a_scan_survives_cut_bodies(
+    *, through_proxy: Settings, proxy: FaultProxy, store: ObjectStore, bucket: str, prefix: str, frame: pl.DataFrame
+) -> None:
+    output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
+    await asyncio.to_thread(output.table, "it", frame.lazy())
+    proxy.cut_answers(200_000)
+    back = await asyncio.to_thread(scan(through_proxy, bucket, output.files)[0].collect)
+    assert proxy.cuts == 1
+    assert_frame_equal(back, frame)
+
+
+async def failure(work: Callable[[], object]) -> BaseException:
+    """What the work raises in a thread, told in ours."""
+    try:
+        await asyncio.to_thread(work)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        return classify(error)
+    raise AssertionError("it did not fail")
+
+
+async def enter(context: AbstractAsyncContextManager[ObjectStore]) -> ObjectStore:
+    return await context.__aenter__()
+
+
+async def leave(context: AbstractAsyncContextManager[ObjectStore]) -> None:
+    await context.__aexit__(None, None, None)
+
+
+def test_a_loop_in_another_thread_serves_the_main_thread(
+    settings: Settings, other_loop: asyncio.AbstractEventLoop, bucket: str, prefix: str, frame: pl.DataFrame
+) -> None:
+    """As in an executor process: the main thread computes and blocks, a background loop speaks S3."""
+
+    context = ObjectStore.open(settings)
+    store = asyncio.run_coroutine_threadsafe(enter(context), other_loop).result()
+    output = ObjectOutput(store, other_loop, bucket, prefix)
+    assert output.table("it", frame.lazy()) == ROWS
+    with ObjectSource(store, other_loop, bucket, output.files[0].key, sha256=output.files[0].sha256) as source:
+        assert_frame_equal(pl.read_parquet(io.BytesIO(source.read())), frame)
+    asyncio.run_coroutine_threadsafe(leave(context), other_loop).result()
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(1, 122_880), (34, 122_880), (1_000, 4_194), (10_000, 512)])
+def test_a_row_group_is_bounded_by_cells(columns: int, rows: int) -> None:
+    assert row_group_rows(columns) == rows
