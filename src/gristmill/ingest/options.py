@@ -1,0 +1,59 @@
+"""What a user may say about an upload, and the limits it is read under."""
+
+from typing import Literal
+
+import msgspec
+
+MIB = 1024 * 1024
+NULL_TOKENS = ("NA", "N/A", "n/a", "#N/A", "null", "NULL", "Null", "None", "none", "-")
+
+Encoding = Literal["utf-8", "utf-16-le", "utf-16-be", "latin-1", "windows-1252"]
+
+
+class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """None means: found out from the data. A wrong value raises ValueError (msgspec: ValidationError).
+
+    `strict` rejects what is otherwise repaired (short rows, extra empty cells). `max_rejected` fails the dataset
+    beyond it: an integer counts rows, a float is a share of the rows read. `quote=""` switches quoting off.
+    `null_tokens` stand for null in number, time and truth columns; in a text column only an empty cell is null.
+    `types="text"` keeps every cell as text.
+    """
+
+    strict: bool = False
+    max_rejected: int | float | None = None
+    delimiter: str | None = None
+    quote: str = '"'
+    header: bool | None = None
+    null_tokens: tuple[str, ...] = NULL_TOKENS
+    types: Literal["auto", "text"] = "auto"
+    encoding: Encoding | None = None
+
+    def __post_init__(self) -> None:
+        for name, sign in (("delimiter", self.delimiter), ("quote", self.quote)):
+            if sign and (len(sign) > 1 or not sign.isascii() or sign in "\r\n\0"):
+                raise ValueError(f"{name} must be one ASCII character, not a line end")
+        if self.delimiter == "":
+            raise ValueError("delimiter must be one ASCII character, not a line end")
+        if self.delimiter is not None and self.delimiter == self.quote:
+            raise ValueError("delimiter and quote must differ")
+        rejected = self.max_rejected
+        if rejected is not None and (rejected < 0 or (isinstance(rejected, float) and rejected > 1)):
+            raise ValueError("max_rejected must be a count of rows (integer) or a share from 0.0 to 1.0")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of one ingest. Sizes are bytes.
+
+    `max_expansion_ratio` is expanded over compressed size, looked at once 64 MiB are expanded. `block_bytes` is how
+    much text is parsed at a time, and with it most of the memory used. A row longer than `max_row_bytes` is rejected.
+    """
+
+    part_rows: int = 1_000_000
+    part_bytes: int = 1024 * MIB
+    max_columns: int = 10_000
+    max_cell_bytes: int = MIB
+    max_row_bytes: int = 16 * MIB
+    max_expanded_bytes: int = 500 * 1024 * MIB
+    max_expansion_ratio: int = 250
+    max_footer_bytes: int = 64 * MIB
+    block_bytes: int = 8 * MIB

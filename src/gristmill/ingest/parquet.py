@@ -1,0 +1,105 @@
+"""Parquet from outside: untrusted, checked at both ends, and written anew in parts of bounded rows."""
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from gristmill.domain.dataset import Column
+from gristmill.domain.job import Progress
+from gristmill.domain.manifest import part_name
+from gristmill.domain.output import OnProgress, Output
+from gristmill.errors import BadData, InternalError, TooLarge
+from gristmill.ingest.names import settle_names
+from gristmill.ingest.options import Limits
+from gristmill.ingest.profile import TableProfile
+
+MAGIC = b"PAR1"
+ENCRYPTED = b"PARE"
+# Magic at the beginning; footer length (4 bytes, little-endian) and magic at the end.
+FRAME_BYTES = 12
+
+
+class ParquetTable:
+    """One Parquet file, kept in `scratch` because its footer is at its end."""
+
+    def __init__(self, scratch: Path, limits: Limits) -> None:
+        self._path = scratch / "original.parquet"
+        self._limits = limits
+
+    def store(self, pieces: Iterator[bytes]) -> None:
+        """Keep the bytes and look at the footer. Raises BadData (truncated, corrupt), TooLarge (footer, columns)."""
+        size = 0
+        with self._path.open("wb") as file:
+            for piece in pieces:
+                size += len(piece)
+                if size > self._limits.max_expanded_bytes:
+                    limit = self._limits.max_expanded_bytes
+                    raise TooLarge(f"max_expanded_bytes: the file is larger than {limit} bytes")
+                file.write(piece)
+        self._check_footer(size)
+
+    def _check_footer(self, size: int) -> None:
+        if size < FRAME_BYTES:
+            raise BadData("The Parquet file is truncated")
+        with self._path.open("rb") as file:
+            file.seek(size - 8)
+            length, magic = struct.unpack("<I4s", file.read(8))
+        if magic == ENCRYPTED:
+            raise BadData("The Parquet file is encrypted")
+        if magic != MAGIC or length > size - FRAME_BYTES:
+            raise BadData("The Parquet file is truncated or corrupt: it does not end with a footer")
+        if length > self._limits.max_footer_bytes:
+            raise TooLarge(f"max_footer_bytes: the footer of the Parquet file has {length} bytes")
+
+    def write_parts(self, output: Output, progress: OnProgress) -> tuple[tuple[Column, ...], TableProfile, list[str]]:
+        """Write the rows as parts, in their order and with their types; answers columns, profile and warnings.
+
+        Raises BadData for a file that can't be decoded, TooLarge over `max_columns`.
+        """
+        with _decoding():
+            given = pl.scan_parquet(self._path).collect_schema()
+            rows = int(pl.scan_parquet(self._path).select(pl.len()).collect().item())
+        if not given:
+            raise BadData("The Parquet file has no columns")
+        if len(given) > self._limits.max_columns:
+            raise TooLarge(
+                f"max_columns: the file has {len(given)} columns, and {self._limits.max_columns} are allowed"
+            )
+        names, warnings = settle_names(given)
+        schema = pl.Schema(dict(zip(names, given.dtypes(), strict=True)))
+        profile = TableProfile(schema)
+        renamed = {old: new for old, new in zip(given, names, strict=True) if old != new}
+
+        def seen(frame: pl.DataFrame) -> pl.DataFrame:
+            profile.add(frame)
+            progress(Progress("type", profile.rows, rows))
+            return frame
+
+        for ordinal, start in enumerate(range(0, max(rows, 1), self._limits.part_rows)):
+            part = pl.scan_parquet(self._path).slice(start, self._limits.part_rows).rename(renamed)
+            expected = min(self._limits.part_rows, rows - start)
+            self._write(part_name(ordinal), part.map_batches(seen, schema=schema, streamable=True), output, expected)
+        self._path.unlink()
+        return tuple(Column(name, str(kind)) for name, kind in schema.items()), profile, warnings
+
+    def _write(self, name: str, part: pl.LazyFrame, output: Output, rows: int) -> None:
+        try:
+            written = output.table(name, part)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            # Either the file can't be decoded, or the output failed: decoding alone tells.
+            with _decoding():
+                part.select(pl.all().null_count()).collect(engine="streaming")
+            raise InternalError(f"{name} could not be written ({type(error).__name__})") from error
+        if written != rows:
+            raise InternalError(f"{name} has {written} rows and not {rows}")
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise BadData(f"The Parquet file is corrupt or uses what can't be read ({type(error).__name__})") from error

@@ -1,0 +1,207 @@
+"""From the bytes of an upload to a dataset: what they are, how they are read, what they became."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import polars as pl
+
+from gristmill.domain.dataset import Column, DataFormat, Ingested
+from gristmill.domain.job import Progress
+from gristmill.domain.output import OnProgress, Output
+from gristmill.ingest.column_types import AS_TEXT, ColumnTypes, Decision
+from gristmill.ingest.compression import Original, expand, peek
+from gristmill.ingest.content import check_declared, check_text
+from gristmill.ingest.csv_dialect import Shape, find_shape
+from gristmill.ingest.csv_table import CsvTable
+from gristmill.ingest.encoding import find_encoding, to_utf8, unix_line_ends
+from gristmill.ingest.finish import Target, write_parts
+from gristmill.ingest.names import numbered, settle_names
+from gristmill.ingest.ndjson import NdjsonTable
+from gristmill.ingest.options import MIB, IngestOptions, Limits
+from gristmill.ingest.parquet import ParquetTable
+from gristmill.ingest.profile import TableProfile
+from gristmill.ingest.rejects import Rejects
+from gristmill.ingest.spill import Spill
+
+SAMPLE_BYTES = MIB
+MAX_WARNINGS = 100
+NULL_RULE = (
+    "an empty cell is null; a null token is null in number, date, datetime and truth columns, and text in text columns"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What every step of one ingest needs."""
+
+    options: IngestOptions
+    limits: Limits
+    scratch: Path
+    output: Output
+    progress: OnProgress
+
+
+@dataclass(slots=True)
+class _FirstPass:
+    """The rows of a text, spilled or rejected, and what was found out about them."""
+
+    spill: Spill
+    rejects: Rejects
+    rows_read: int
+    targets: list[Target]
+    repaired: int = 0
+    dialect: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def ingest(
+    source: Callable[[], BinaryIO],
+    *,
+    declared: DataFormat,
+    size_bytes: int,
+    options: IngestOptions,
+    limits: Limits,
+    scratch: Path,
+    output: Output,
+    progress: OnProgress,
+) -> Ingested:
+    """Read the original once, forward, and write its parts (and `rejected.parquet`, if any row was) to `output`.
+
+    Blocking. `source()` opens the original at its start; `scratch` is an existing private folder for what does not
+    fit memory. Progress has the stages `read` (bytes of the original) and `type` (rows).
+
+    Raises UnsupportedFormat, BadData or TooLarge for what is wrong with the data; its text is not quoted in them.
+    """
+    task = _Task(options, limits, scratch, output, progress)
+    with closing(source()) as stream:
+        original = Original(stream, lambda taken: progress(Progress("read", taken, size_bytes, "bytes")))
+        compression, pieces = expand(original, limits)
+        sample, pieces = peek(pieces, SAMPLE_BYTES)
+        check_declared(declared, sample)
+        dialect = {"format": declared.value, "compression": compression}
+        if declared is DataFormat.PARQUET:
+            parquet = ParquetTable(scratch, limits)
+            parquet.store(pieces)
+        else:
+            loaded = _read_text(declared, sample, pieces, task, dialect)
+    return _finish_parquet(parquet, task, dialect) if declared is DataFormat.PARQUET else _finish_text(loaded, task)
+
+
+def _read_text(
+    declared: DataFormat, sample: bytes, pieces: Iterator[bytes], task: _Task, dialect: dict[str, Any]
+) -> _FirstPass:
+    encoding, mark = find_encoding(sample, task.options.encoding, unicode_only=declared is DataFormat.NDJSON)
+    text, pieces = peek(to_utf8(pieces, encoding, mark), SAMPLE_BYTES)
+    line_ends = "CRLF" if b"\r\n" in text else "LF"
+    if b"\n" not in text and b"\r" in text:
+        line_ends = "CR"
+        text, pieces = text.replace(b"\r", b"\n"), unix_line_ends(pieces)
+    check_text(declared, text)
+    loaded = _read_csv(text, pieces, task) if declared is DataFormat.CSV else _read_ndjson(pieces, task)
+    loaded.dialect = dialect | {"encoding": encoding, "bom": bool(mark), "line_ends": line_ends} | loaded.dialect
+    if encoding == "windows-1252" and task.options.encoding is None:
+        loaded.warnings.insert(0, "The text is not UTF-8: it was read as Windows-1252")
+    return loaded
+
+
+def _read_csv(text: bytes, pieces: Iterator[bytes], task: _Task) -> _FirstPass:
+    options, limits = task.options, task.limits
+    shape = find_shape(text, options, limits, whole=len(text) < SAMPLE_BYTES)
+    names, warnings = settle_names(shape.header if shape.header is not None else numbered(shape.width))
+    types = ColumnTypes(shape.width, options.null_tokens) if options.types == "auto" else None
+    rejects = Rejects(task.scratch, options.max_rejected)
+    with Spill(task.scratch, limits, types.observe if types is not None else None) as spill:
+        table = CsvTable(shape, options, limits, spill, rejects)
+        table.read(pieces, skip=shape.rows_start)
+    decisions = types.decide() if types is not None else [AS_TEXT] * shape.width
+    warnings = [*shape.warnings, *warnings, *(found.warning for found in decisions if found.warning is not None)]
+    if not table.rows_read:
+        warnings.append("The file has a header and no rows")
+    return _FirstPass(
+        spill=spill,
+        rejects=rejects,
+        rows_read=table.rows_read,
+        targets=[_csv_target(place, *pair) for place, pair in enumerate(zip(names, decisions, strict=True))],
+        repaired=table.repaired_short + table.repaired_long,
+        dialect=_csv_dialect(shape, table, options),
+        warnings=warnings,
+    )
+
+
+def _csv_target(place: int, name: str, found: Decision) -> Target:
+    return Target(place, name, lambda column, _: found.expression(column), pl.String(), found.nulls)
+
+
+def _csv_dialect(shape: Shape, table: CsvTable, options: IngestOptions) -> dict[str, Any]:
+    delimiter, quote = shape.dialect.delimiter, shape.dialect.quote
+    return {
+        "delimiter": delimiter and delimiter.decode(),
+        "quote": quote and quote.decode(),
+        "header": shape.header is not None,
+        "blank_lines": table.blank_lines,
+        "repairs": {"short_rows": table.repaired_short, "extra_empty_cells": table.repaired_long},
+        "types": options.types,
+        "null_tokens": options.null_tokens,
+        "null_rule": NULL_RULE,
+    }
+
+
+def _read_ndjson(pieces: Iterator[bytes], task: _Task) -> _FirstPass:
+    rejects = Rejects(task.scratch, task.options.max_rejected)
+    with Spill(task.scratch, task.limits, None) as spill:
+        table = NdjsonTable(task.limits, spill, rejects)
+        table.read(pieces)
+    rejects.check(rows_read=table.rows_read)
+    targets, warnings = table.targets(task.options)
+    dialect = {"blank_lines": table.blank_lines, "types": task.options.types}
+    return _FirstPass(spill, rejects, table.rows_read, targets, dialect=dialect, warnings=warnings)
+
+
+def _finish_text(loaded: _FirstPass, task: _Task) -> Ingested:
+    rejects = loaded.rejects
+    rejects.check(rows_read=loaded.rows_read)
+    columns, profile = write_parts(loaded.spill, loaded.targets, task.output, task.progress)
+    rejects.write(task.output)
+    return _ingested(
+        columns,
+        profile,
+        rows_read=loaded.rows_read,
+        rows_rejected=rejects.count,
+        rows_repaired=loaded.repaired,
+        dialect=loaded.dialect | {"rejected": {reason.value: count for reason, count in rejects.reasons.items()}},
+        warnings=loaded.warnings,
+    )
+
+
+def _finish_parquet(table: ParquetTable, task: _Task, dialect: dict[str, Any]) -> Ingested:
+    columns, profile, warnings = table.write_parts(task.output, task.progress)
+    if not profile.rows:
+        warnings.append("The file has no rows")
+    return _ingested(columns, profile, rows_read=profile.rows, dialect=dialect, warnings=warnings)
+
+
+def _ingested(
+    columns: tuple[Column, ...],
+    profile: TableProfile,
+    *,
+    rows_read: int,
+    dialect: dict[str, Any],
+    warnings: Sequence[str],
+    rows_rejected: int = 0,
+    rows_repaired: int = 0,
+) -> Ingested:
+    more = len(warnings) - MAX_WARNINGS
+    return Ingested(
+        columns=columns,
+        rows_read=rows_read,
+        rows_loaded=profile.rows,
+        rows_rejected=rows_rejected,
+        rows_repaired=rows_repaired,
+        dialect=msgspec.Raw(msgspec.json.encode(dialect)),
+        profile=profile.document(),
+        warnings=(*warnings[:MAX_WARNINGS], *([f"… and {more} more warnings"] if more > 0 else [])),
+    )
