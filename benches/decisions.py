@@ -1,7 +1,7 @@
 """Measure again what the architecture's decisions rest on; prints one table of medians and ratios.
 
     make bench                       # everything, 3 rounds
-    python benches/decisions/run.py --rows 2000000 --rounds 3
+    python benches/decisions.py --rows 2000000 --rounds 3
 
 Absolute times say little on a shared machine; the ratios, taken within one run, are what is meant.
 """
