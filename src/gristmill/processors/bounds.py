@@ -1,0 +1,125 @@
+"""How far is too far: a column's bounds for each method, and the score of a value against them."""
+
+import math
+from enum import StrEnum
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from gristmill.processors.columns import exactly
+from gristmill.processors.spread import Spread
+
+CONSISTENCY = 0.6745
+"""The 75th percentile of the normal distribution: MAD / 0.6745 estimates the standard deviation."""
+MEAN_CONSISTENCY = 1.253314
+"""sqrt(pi / 2): 1.253314 times the mean absolute deviation estimates the standard deviation."""
+
+
+class Method(StrEnum):
+    ZSCORE = "zscore"
+    MODIFIED_ZSCORE = "modified_zscore"
+    IQR = "iqr"
+
+
+THRESHOLDS = {Method.ZSCORE: 3.0, Method.MODIFIED_ZSCORE: 3.5, Method.IQR: 1.5}
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """A value's score is its distance below `lower` or above `upper`, in units of `unit`; at most 0 between them.
+
+    `unit` is None for a degenerate column, which is not judged; `note` says why, or which fallback was taken.
+    """
+
+    column: str
+    lower: float = 0.0
+    upper: float = 0.0
+    unit: float | None = None
+    note: str | None = None
+
+    def low(self, threshold: float) -> float | None:
+        return None if self.unit is None else self.lower - threshold * self.unit
+
+    def high(self, threshold: float) -> float | None:
+        return None if self.unit is None else self.upper + threshold * self.unit
+
+    def score(self) -> pl.Expr:
+        """Null for a null, a NaN, and in a degenerate column."""
+        if self.unit is None:
+            return pl.lit(None, dtype=pl.Float64)
+        value = self.value()
+        return pl.max_horizontal(self.lower - value, value - self.upper) / self.unit
+
+    def value(self) -> pl.Expr:
+        return exactly(self.column).cast(pl.Float64).fill_nan(None)
+
+
+def bounds(column: str, spread: Spread, method: Method) -> Bounds:
+    """The bounds of a fitted column.
+
+    z-score: mean and standard deviation (ddof 1). Modified z-score: Iglewicz and Hoaglin (1993), "How to Detect and
+    Handle Outliers": median and MAD, or with MAD 0 the mean absolute deviation. IQR: Tukey (1977), linear quartiles.
+    """
+    if spread.moments.count == 0:
+        return Bounds(column, note="no values")
+    match method:
+        case Method.ZSCORE:
+            found = _zscore(column, spread)
+        case Method.MODIFIED_ZSCORE:
+            found = _modified(column, spread)
+        case Method.IQR:
+            found = _tukey(column, spread)
+    if found.unit is not None and not (math.isfinite(found.unit) and found.unit > 0):
+        return Bounds(column, note="too wide for float64")
+    return found
+
+
+def _zscore(column: str, spread: Spread) -> Bounds:
+    std = spread.moments.std(ddof=1)
+    if std is None:
+        return Bounds(column, note="a single value has no standard deviation")
+    if std == 0:
+        return Bounds(column, note="constant: the standard deviation is 0")
+    return Bounds(column, spread.moments.mean, spread.moments.mean, std)
+
+
+def _modified(column: str, spread: Spread) -> Bounds:
+    median, mad = spread.median or 0.0, spread.median_distance
+    if mad:
+        return Bounds(column, median, median, mad / CONSISTENCY)
+    if spread.away.mean > 0:
+        note = "MAD is 0: the mean absolute deviation to the median is used instead"
+        return Bounds(column, median, median, MEAN_CONSISTENCY * spread.away.mean, note)
+    return Bounds(column, note="constant: all distances to the median are 0")
+
+
+def _tukey(column: str, spread: Spread) -> Bounds:
+    first, third = spread.quantile(0.25) or 0.0, spread.quantile(0.75) or 0.0
+    if first == third:
+        return Bounds(column, note="the interquartile range is 0")
+    return Bounds(column, first, third, third - first)
+
+
+class Masking(msgspec.Struct, frozen=True):
+    """Values that the modified z-score flags and the z-score does not, each at its default threshold."""
+
+    values: int
+    exact: bool
+
+
+def masking(spread: Spread) -> Masking | None:
+    """Masking: outliers inflate the standard deviation that they are measured with, and hide behind it.
+
+    From the kept distribution: exact while that is. None where it can't be told.
+    """
+    seen, std = spread.values, spread.moments.std(ddof=1)
+    if not seen.count or not std:
+        return None
+    median = seen.at((seen.count - 1) // 2)
+    mad = seen.distances(median).at((seen.count - 1) // 2)
+    if not mad:
+        return None
+    robust = CONSISTENCY * np.abs(seen.points - median) / mad > THRESHOLDS[Method.MODIFIED_ZSCORE]
+    plain = np.abs(seen.points - spread.moments.mean) / std > THRESHOLDS[Method.ZSCORE]
+    hidden = float(seen.weights[robust & ~plain].sum())
+    return Masking(round(hidden), seen.exact) if hidden >= 0.5 else None

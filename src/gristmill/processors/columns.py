@@ -1,0 +1,120 @@
+"""Columns by family, by exact name, and as arrays of numbers."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from polars import selectors as cs
+
+from gristmill.domain.dataset import Column
+from gristmill.errors import Fault, InvalidRequest
+from gristmill.processors.contract import ROW
+
+Floats = npt.NDArray[np.float64]
+
+BATCH_ROWS = 131_072
+BATCH_CELLS = 4_194_304
+
+
+class Family(StrEnum):
+    """What can be done with a column."""
+
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    TIME = "time"
+    OTHER = "other"
+
+
+_FAMILIES = {
+    "Float": Family.NUMBER,
+    "Int": Family.NUMBER,
+    "UInt": Family.NUMBER,
+    "Decimal": Family.NUMBER,
+    "Boolean": Family.BOOLEAN,
+    "String": Family.TEXT,
+    "Categorical": Family.TEXT,
+    "Enum": Family.TEXT,
+    "Date": Family.TIME,
+    "Datetime": Family.TIME,
+    "Time": Family.TIME,
+    "Duration": Family.TIME,
+}
+
+
+def family(column: Column) -> Family:
+    """The family of a type as Polars writes it: `Datetime(time_unit='us', time_zone=None)` is a time."""
+    base = column.type.split("(", 1)[0].rstrip("0123456789")
+    return _FAMILIES.get(base, Family.OTHER)
+
+
+def is_integer(column: Column) -> bool:
+    return column.type.startswith(("Int", "UInt"))
+
+
+def exactly(name: str) -> pl.Expr:
+    """The column of that very name. `pl.col` would read `^x$` as a pattern and `*` as all."""
+    return cs.by_name(name).as_expr()
+
+
+def resolve(
+    columns: Sequence[Column], names: Sequence[str] | None, *, pointer: str, families: frozenset[Family]
+) -> tuple[Column, ...]:
+    """The columns named (None: all that fit), each of one of the families.
+
+    Raises InvalidRequest with a fault for every name that is unknown, doubled, or of another family.
+    """
+    if names is None:
+        return tuple(column for column in columns if family(column) in families)
+    known = {column.name: column for column in columns}
+    faults: list[Fault] = []
+    seen: set[str] = set()
+    for place, name in enumerate(names):
+        column = known.get(name)
+        if column is None:
+            faults.append(Fault(f"{pointer}/{place}", "The dataset has no such column."))
+        elif name in seen:
+            faults.append(Fault(f"{pointer}/{place}", "The column is named twice."))
+        elif family(column) not in families:
+            wanted = " or ".join(sorted(families))
+            faults.append(Fault(f"{pointer}/{place}", f"A {wanted} column is needed, this one is {column.type}."))
+        seen.add(name)
+    if faults:
+        raise InvalidRequest("Columns do not fit.", errors=tuple(faults))
+    return tuple(known[name] for name in names)
+
+
+def batches(frame: pl.LazyFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """The named columns and `ROW`, in order, as frames of a bounded number of cells.
+
+    Every batch but the last has the same height, whatever the threads do: sums come out the same each time.
+    """
+    rows = max(1024, min(BATCH_ROWS, BATCH_CELLS // (len(names) + 1)))
+    chosen = frame.select(cs.by_name(*dict.fromkeys([*names, ROW])))
+    for batch in chosen.collect_batches(chunk_size=rows, maintain_order=True, engine="streaming"):
+        yield batch.rechunk()
+
+
+class Numbers(msgspec.Struct, frozen=True):
+    """The finite values of a column's batch in float64, and the count of all others."""
+
+    finite: Floats
+    nulls: int
+    nans: int
+    infinities: int
+
+
+def numbers(series: pl.Series) -> Numbers:
+    """Nulls, NaN and infinities are counted and left out; -0.0 becomes 0.0."""
+    # Polars runs some methods of a Series as a select by its name, and would read `^x$` as a pattern.
+    series = series.alias("x")
+    present = series.drop_nulls().cast(pl.Float64).to_numpy()
+    nulls = series.null_count()
+    if not series.dtype.is_float():
+        return Numbers(present + 0.0, nulls, 0, 0)
+    nans = int(np.count_nonzero(np.isnan(present)))
+    kept = present[np.isfinite(present)] + 0.0
+    return Numbers(kept, nulls, nans, len(present) - nans - len(kept))

@@ -1,0 +1,171 @@
+"""What every processor is: a pure, mergeable fit and a row-wise apply.
+
+plan     columns and params, checked          no data is read
+partial  one part of the rows   ─▶ a state    states are small and can cross machines
+merge    states                 ─▶ a state    associative, in the order of the parts
+finish   a state                ─▶ the fitted figures, or Again: one more pass with a better plan
+apply    rows and fitted figures ─▶ rows       streaming, row by row
+report   what people read, as JSON
+"""
+
+import io
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from gristmill.domain.dataset import Column
+from gristmill.errors import Fault, InvalidRequest
+
+ROW = "__gristmill_row__"
+"""The UInt64 column that frames given to `partial` and `apply` carry: the row's 0-based number in the dataset."""
+
+P = TypeVar("P", bound=msgspec.Struct)
+L = TypeVar("L", bound="Planned")
+S = TypeVar("S", bound=msgspec.Struct)
+F = TypeVar("F", bound=msgspec.Struct)
+T = TypeVar("T")
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of every plan: what the user should know before the job runs."""
+
+    warnings: tuple[str, ...] = ()
+
+
+class Again(msgspec.Struct, Generic[L], frozen=True):
+    """One more pass over the data is needed, with this plan."""
+
+    plan: L
+
+
+class Processor(ABC, Generic[P, L, S, F]):
+    """A kind of job. The docstring of a subclass is the published documentation of its kind.
+
+    `Params` is a frozen struct that forbids unknown fields; `example` are params that work.
+    Raise `version` whenever the same input would give other figures: finished work is reused by version.
+    `table` names the one file that all parts are written to; without it, each part becomes a file.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1
+    Params: ClassVar[type[msgspec.Struct]]
+    example: ClassVar[Mapping[str, object]]
+    table: ClassVar[str | None] = None
+
+    @abstractmethod
+    def plan(self, columns: Sequence[Column], params: P) -> L:
+        """Resolve and check the columns. Raises InvalidRequest with a pointer for each fault."""
+
+    @abstractmethod
+    def partial(self, frame: pl.LazyFrame, plan: L) -> S:
+        """Reduce one part of the rows (with `ROW`) to a state."""
+
+    @abstractmethod
+    def merge(self, states: Sequence[S]) -> S:
+        """Join the states (at least one) of neighbouring parts, in their order. Associative."""
+
+    @abstractmethod
+    def finish(self, plan: L, state: S) -> F | Again[L]:
+        """The fitted figures, or a plan for one more pass."""
+
+    def apply(self, frame: pl.LazyFrame, plan: L, fitted: F) -> pl.LazyFrame | None:
+        """The result's rows for these rows (with `ROW`), without `ROW`, in order. None: there is no table."""
+        return None
+
+    @abstractmethod
+    def report(self, plan: L, fitted: F) -> dict[str, object]:
+        """What people read. Labels each figure exact or approximate and states the conventions."""
+
+    def documents(self, plan: L, fitted: F) -> Mapping[str, bytes]:
+        """Further JSON files of the result, by name."""
+        return {}
+
+
+def decode_params(processor: Processor[Any, Any, Any, Any], raw: bytes) -> msgspec.Struct:
+    """Params as sent, checked against the processor's struct. Raises InvalidRequest, pointing under `/params`."""
+    try:
+        return msgspec.json.decode(raw or b"{}", type=processor.Params)
+    except msgspec.ValidationError as error:
+        fault = _fault(str(error))
+        raise InvalidRequest(f"The params do not fit the kind {processor.kind}.", errors=(fault,)) from None
+    except msgspec.DecodeError:
+        fault = Fault("/params", "Not valid JSON.")
+        raise InvalidRequest(f"The params of kind {processor.kind} are not JSON.", errors=(fault,)) from None
+
+
+_MESSAGE = re.compile(r"^(?P<detail>.*?)(?: - at `(?P<path>\$[^`]*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
+
+
+def _fault(message: str) -> Fault:
+    """msgspec's message (``… - at `$.columns[0]` ``) as a pointer and a detail."""
+    match = _MESSAGE.match(message)
+    if match is None:
+        return Fault("/params", message)
+    pointer = _pointer(match["path"] or "$")
+    unknown = _UNKNOWN.match(match["detail"])
+    if unknown:
+        return Fault(f"{pointer}/{escape(unknown['name'])}", "There is no such field.")
+    return Fault(pointer, match["detail"] + ".")
+
+
+def _pointer(path: str) -> str:
+    steps = re.findall(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", path.removeprefix("$"))
+    return "/params" + "".join("/" + escape(name or index) for name, index in steps)
+
+
+def escape(name: str) -> str:
+    """One step of a JSON Pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def finite(value: object) -> object:
+    """The same value with every NaN and infinity in it as None, for JSON."""
+    match value:
+        case bool() | None | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): finite(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [finite(inner) for inner in value]
+        case np.generic():
+            return finite(value.item())
+        case _:
+            return value
+
+
+def pack(value: object) -> bytes:
+    """A state, plan or fitted struct as MessagePack."""
+    return msgspec.msgpack.encode(value, enc_hook=_outward)
+
+
+def unpack(raw: bytes, kind: type[T]) -> T:
+    """What `pack` wrote."""
+    return msgspec.msgpack.decode(raw, type=kind, dec_hook=_inward)
+
+
+def _outward(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return (value.dtype.str, list(value.shape), value.tobytes())
+    if isinstance(value, pl.DataFrame):
+        buffer = io.BytesIO()
+        value.write_ipc(buffer)
+        return buffer.getvalue()
+    raise NotImplementedError(f"{type(value).__name__} is not part of a state")
+
+
+def _inward(kind: type, value: Any) -> object:
+    if kind is np.ndarray or getattr(kind, "__origin__", None) is np.ndarray:
+        dtype, shape, raw = value
+        return np.frombuffer(raw, dtype=dtype).reshape(shape)
+    if kind is pl.DataFrame:
+        return pl.read_ipc(io.BytesIO(value))
+    raise NotImplementedError(f"{kind} is not part of a state")

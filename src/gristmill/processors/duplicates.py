@@ -1,0 +1,199 @@
+"""Rows that are the same, over any number of parts: the step `drop_duplicates`.
+
+Rows are compared by two seeded 64-bit hashes, 128 bits together: among 10^9 different rows the chance that any two are
+taken for one is below 10^-20. Null equals null, NaN equals NaN, 0.0 equals -0.0.
+
+Memory is bounded: a pass keeps the rows whose first hash is below a bound, and lowers the bound when they get too
+many. What lies above is for the next pass.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from msgspec import Meta
+from polars import selectors as cs
+
+from gristmill.domain.dataset import Column
+from gristmill.processors.columns import Family, batches, resolve
+from gristmill.processors.contract import ROW
+
+KEPT_ROWS = 2_097_152
+"""Different rows that one pass keeps: 50 MiB of hashes and row numbers."""
+
+_SEEDS = (0x67726973, 0x6D696C6C)
+_COMPARABLE = frozenset(Family)
+Unsigned = npt.NDArray[np.uint64]
+
+
+class Keep(StrEnum):
+    FIRST = "first"
+    LAST = "last"
+    NONE = "none"
+
+
+class DropDuplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="drop_duplicates"):
+    """Drop rows that are the same in the `subset` columns (null: all). `keep`: the first, the last, or none of them."""
+
+    subset: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    keep: Keep = Keep.FIRST
+
+
+class DuplicatePlan(msgspec.Struct, frozen=True, tag="duplicates"):
+    """`start`: first hashes below are done, and the rows to drop among them are in `drops`."""
+
+    columns: tuple[str, ...]
+    keep: Keep
+    kept_rows: int
+    start: int = 0
+    drops: Unsigned = msgspec.field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+
+
+class DuplicateState(msgspec.Struct, frozen=True, tag="duplicates"):
+    """One row for each different row seen, by hashes; `many` where all of its kind are dropped already.
+
+    Only first hashes below `bound` are kept. None: all of them.
+    """
+
+    keep: Keep
+    kept_rows: int
+    bound: int | None
+    first: Unsigned
+    second: Unsigned
+    rows: Unsigned
+    many: npt.NDArray[np.bool_]
+    drops: Unsigned
+
+
+class DuplicateFitted(msgspec.Struct, frozen=True, tag="duplicates"):
+    """The row numbers to drop, sorted."""
+
+    columns: tuple[str, ...]
+    keep: Keep
+    drops: Unsigned
+
+
+def plan(step: DropDuplicates, columns: Sequence[Column], pointer: str) -> DuplicatePlan:
+    chosen = resolve(columns, step.subset, pointer=f"{pointer}/subset", families=_COMPARABLE)
+    return DuplicatePlan(tuple(column.name for column in chosen), step.keep, KEPT_ROWS)
+
+
+def partial(frame: pl.LazyFrame, plan: DuplicatePlan) -> tuple[DuplicateState, int]:
+    """The state of one part, and its rows."""
+    held, waiting, rows = [_empty(plan)], 0, 0
+    for batch in batches(frame, plan.columns):
+        rows += batch.height
+        waiting += batch.height
+        held.append(_hashed(batch, plan))
+        # Sorting costs by what is held: let it double before the next.
+        if waiting > max(len(held[0].first), plan.kept_rows // 2):
+            held, waiting = [merge(held)], 0
+    return merge(held), rows
+
+
+def merge(states: Sequence[DuplicateState]) -> DuplicateState:
+    bound = min((state.bound for state in states if state.bound is not None), default=None)
+    joined = DuplicateState(
+        states[0].keep,
+        states[0].kept_rows,
+        bound,
+        *(np.concatenate([getattr(state, name) for state in states]) for name in _ARRAYS),
+    )
+    return _shrink(_settle(_below(joined, bound)))
+
+
+def finish(plan: DuplicatePlan, state: DuplicateState) -> DuplicateFitted | DuplicatePlan:
+    """The fitted step, or the plan of the next pass."""
+    drops = np.unique(np.concatenate([plan.drops, state.drops]))
+    if state.bound is not None:
+        return msgspec.structs.replace(plan, start=state.bound, drops=drops)
+    return DuplicateFitted(plan.columns, plan.keep, drops)
+
+
+def apply(frame: pl.LazyFrame, fitted: DuplicateFitted) -> pl.LazyFrame:
+    """The rows that stay."""
+    drops = fitted.drops
+    if len(drops) == 0:
+        return frame
+
+    def stay(batch: pl.DataFrame) -> pl.DataFrame:
+        rows = batch.get_column(ROW).to_numpy()
+        places = np.minimum(np.searchsorted(drops, rows), len(drops) - 1)
+        return batch.filter(pl.Series(drops[places] != rows))
+
+    return frame.map_batches(stay, streamable=True)
+
+
+_ARRAYS = ("first", "second", "rows", "many", "drops")
+
+
+def _empty(plan: DuplicatePlan) -> DuplicateState:
+    none = np.empty(0, dtype=np.uint64)
+    return DuplicateState(plan.keep, plan.kept_rows, None, none, none, none, np.empty(0, dtype=np.bool_), none)
+
+
+def _hashed(batch: pl.DataFrame, plan: DuplicatePlan) -> DuplicateState:
+    seen = batch.select(cs.by_name(*plan.columns))
+    first, second = (seen.hash_rows(seed).to_numpy() for seed in _SEEDS)
+    open_ = first >= np.uint64(plan.start)
+    rows = batch.get_column(ROW).to_numpy()[open_]
+    none = np.empty(0, dtype=np.uint64)
+    many = np.zeros(len(rows), dtype=np.bool_)
+    return DuplicateState(plan.keep, plan.kept_rows, None, first[open_], second[open_], rows, many, none)
+
+
+def _below(state: DuplicateState, bound: int | None) -> DuplicateState:
+    if bound is None:
+        return state
+    inside = state.first < np.uint64(bound)
+    return _taken(msgspec.structs.replace(state, bound=bound), inside)
+
+
+def _taken(state: DuplicateState, index: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> DuplicateState:
+    return msgspec.structs.replace(
+        state, first=state.first[index], second=state.second[index], rows=state.rows[index], many=state.many[index]
+    )
+
+
+def _settle(state: DuplicateState) -> DuplicateState:
+    """One row left for each different row; the others go to `drops`. Only equal first hashes are looked at closely."""
+    state = _taken(state, np.argsort(state.first))
+    same = state.first[1:] == state.first[:-1]
+    if not same.any():
+        return state
+    tied = np.concatenate((same, [False])) | np.concatenate(([False], same))
+    close = _taken(state, np.flatnonzero(tied))
+    close = _taken(close, np.lexsort((close.rows, close.second, close.first)))
+    starts = np.concatenate(([True], (close.first[1:] != close.first[:-1]) | (close.second[1:] != close.second[:-1])))
+    ends = np.concatenate((starts[1:], [True]))
+    stays = ends if state.keep is Keep.LAST else starts
+    if state.keep is Keep.NONE:
+        lonely = starts & ends & ~close.many
+        dropped = close.rows[~lonely & ~close.many]
+        close = msgspec.structs.replace(close, many=~lonely)
+    else:
+        dropped = close.rows[~stays]
+    left, right = _taken(state, np.flatnonzero(~tied)), _taken(close, np.flatnonzero(stays))
+    return DuplicateState(
+        state.keep,
+        state.kept_rows,
+        state.bound,
+        np.concatenate((left.first, right.first)),
+        np.concatenate((left.second, right.second)),
+        np.concatenate((left.rows, right.rows)),
+        np.concatenate((left.many, right.many)),
+        np.concatenate((state.drops, dropped)),
+    )
+
+
+def _shrink(state: DuplicateState) -> DuplicateState:
+    """With too many rows, keep the lower half of the hashes. Drops above the bound are found again, and made unique."""
+    size = len(state.first)
+    if size <= state.kept_rows:
+        return state
+    bound = int(np.partition(state.first, size // 2)[size // 2])
+    return _below(state, bound)

@@ -1,0 +1,116 @@
+"""The figures of one column of the kind `metrics`, as its report states them."""
+
+import numpy as np
+
+from gristmill.domain.dataset import Column
+from gristmill.processors import hashes
+from gristmill.processors.columns import Family, family
+from gristmill.processors.profile import Caps, NumberSeen, OtherSeen, edges, histogram, iso
+from gristmill.processors.spread import Spread
+
+FRACTIONS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+TOP = 10
+
+
+def of_number(column: Column, seen: NumberSeen, known: Spread, caps: Caps) -> dict[str, object]:
+    """A numeric column's figures. Quantiles are exact however many rows there are."""
+    measured = known.moments
+    count = measured.count
+    exact = known.values.exact
+    distinct = len(known.values.points) if exact else min(count, seen.hashes.distinct(caps.hashes))
+    quartiles = known.quantile(0.25), known.quantile(0.75)
+    return {
+        "name": column.name,
+        "type": column.type,
+        "count": count,
+        "nulls": seen.nulls,
+        "nan": seen.nans,
+        "infinities": seen.infinities,
+        "distinct": distinct,
+        "min": seen.low,
+        "max": seen.high,
+        "sum": _sum(seen) if count else None,
+        "mean": measured.mean if count else None,
+        "std": measured.std(ddof=1),
+        "variance": measured.variance(ddof=1),
+        "skew": measured.skew,
+        "kurtosis": measured.kurtosis,
+        "quantiles": {f"{fraction:.0%}": known.quantile(fraction) for fraction in FRACTIONS},
+        "iqr": quartiles[1] - quartiles[0] if quartiles[0] is not None and quartiles[1] is not None else None,
+        "mad": known.median_distance,
+        "zeros": seen.zeros,
+        "negatives": seen.negatives,
+        "histogram": _histogram(seen, known),
+        "top_values": _top_numbers(known) if exact else None,
+        "constant": measured.constant,
+        "unique": exact and 0 < distinct == count,
+        "accuracy": {} if exact else {"distinct": _approximate(caps), "unique": "not told", "top_values": "not told"},
+    }
+
+
+def of_other(column: Column, seen: OtherSeen, rows: int, caps: Caps) -> dict[str, object]:
+    """The figures of a column of text, booleans or times; of any other type only what is missing."""
+    kind = family(column)
+    count = rows - seen.nulls
+    entry: dict[str, object] = {"name": column.name, "type": column.type, "count": count, "nulls": seen.nulls}
+    if kind is Family.OTHER:
+        return entry | {"accuracy": {}}
+    exact = seen.frequencies.exact
+    distinct = seen.frequencies.distinct if exact else min(count, seen.hashes.distinct(caps.hashes))
+    accuracy: dict[str, object] = {}
+    if not exact:
+        accuracy = {
+            "distinct": _approximate(caps),
+            "top_values": {"label": "approximate", "too_low_by_at_most": seen.frequencies.error},
+            "unique": "not told",
+        }
+    entry |= {
+        "distinct": distinct,
+        "top_values": _top(seen, kind),
+        "constant": exact and distinct == 1,
+        "unique": exact and 0 < distinct == count,
+        "accuracy": accuracy,
+    }
+    if kind is Family.TEXT:
+        measured = seen.lengths
+        entry["lengths"] = {
+            "min": int(measured.low) if measured.count else None,
+            "max": int(measured.high) if measured.count else None,
+            "mean": measured.mean if measured.count else None,
+        }
+    if kind is Family.TIME:
+        entry |= {"earliest": seen.low, "latest": seen.high}
+    return entry
+
+
+def _sum(seen: NumberSeen) -> float:
+    return seen.total if seen.whole is None else int(seen.whole)
+
+
+def _approximate(caps: Caps) -> dict[str, object]:
+    return {"label": "approximate", "relative_standard_error": hashes.relative_error(caps.hashes)}
+
+
+def _histogram(seen: NumberSeen, known: Spread) -> dict[str, object] | None:
+    measured = known.moments
+    bins = seen.bins
+    if bins is None and known.values.exact:
+        bins = histogram(known.values.points, measured, known.values.weights)
+    ends = edges(measured)
+    if bins is None or ends is None:
+        return None
+    return {"edges": ends.tolist(), "counts": bins.tolist()}
+
+
+def _top_numbers(known: Spread) -> list[dict[str, object]]:
+    """Most frequent first, of equally frequent ones the smallest."""
+    order = np.argsort(-known.values.weights, kind="stable")[:TOP]
+    return [{"value": float(known.values.points[place]), "count": int(known.values.weights[place])} for place in order]
+
+
+def _top(seen: OtherSeen, kind: Family) -> list[dict[str, object]]:
+    pairs = seen.frequencies.top(TOP)
+    if kind is Family.TIME and seen.frequencies.table is not None:
+        texts = iso(seen.frequencies.table.get_column("value").head(TOP))
+        pairs = [(text, count) for text, (_, count) in zip(texts, pairs, strict=True)]
+    return [{"value": value, "count": count} for value, count in pairs]

@@ -1,0 +1,233 @@
+"""Filling what is missing: the step `fill_nulls`."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+import polars as pl
+from msgspec import Meta
+
+from gristmill.domain.dataset import Column
+from gristmill.errors import Fault, InvalidRequest
+from gristmill.processors import frequencies, spread, values
+from gristmill.processors.columns import Family, batches, exactly, family, is_integer, resolve
+from gristmill.processors.frequencies import Frequencies
+from gristmill.processors.spread import Pass, Spread
+from gristmill.processors.values import Limits
+
+_NUMERIC = frozenset({Family.NUMBER})
+_COUNTABLE = frozenset({Family.NUMBER, Family.BOOLEAN, Family.TEXT, Family.TIME})
+Cell = bool | int | float | str
+
+
+class Strategy(StrEnum):
+    MEAN = "mean"
+    MEDIAN = "median"
+    MODE = "mode"
+    CONSTANT = "constant"
+    DROP = "drop"
+
+
+_FAMILIES = {
+    Strategy.MEAN: _NUMERIC,
+    Strategy.MEDIAN: _NUMERIC,
+    Strategy.MODE: _COUNTABLE,
+    Strategy.CONSTANT: frozenset({Family.NUMBER, Family.BOOLEAN, Family.TEXT}),
+    Strategy.DROP: frozenset(Family),
+}
+
+
+class FillNulls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="fill_nulls"):
+    """Put a value where one is missing, or drop the rows. Null columns: all that the strategy fits.
+
+    A mean or median makes whole numbers Float64. NaN is missing. Of equally frequent values the mode is the smallest.
+    """
+
+    strategy: Strategy
+    columns: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    value: Annotated[Cell | None, Meta(description="For `constant` alone.")] = None
+
+
+class FillPlan(msgspec.Struct, frozen=True, tag="fill"):
+    strategy: Strategy
+    columns: tuple[Column, ...]
+    limit: Limits
+    value: Cell | None = None
+    spreads: tuple[Spread, ...] = ()
+
+    @property
+    def needs_data(self) -> bool:
+        return self.strategy is not Strategy.CONSTANT
+
+
+class FillState(msgspec.Struct, frozen=True, tag="fill"):
+    limit: Limits
+    passes: tuple[Pass, ...] = ()
+    frequencies: tuple[Frequencies, ...] = ()
+    dropped: int = 0
+
+
+class Fill(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What goes into a column. A time is its number of days or of its unit since 1970. None: there was no value."""
+
+    column: str
+    value: Cell | None
+    floating: bool = False
+    exact: bool = True
+
+
+class FillFitted(msgspec.Struct, frozen=True, tag="fill"):
+    strategy: Strategy
+    columns: tuple[str, ...]
+    fills: tuple[Fill, ...] = ()
+    dropped: int = 0
+
+
+def plan(step: FillNulls, columns: Sequence[Column], pointer: str) -> FillPlan:
+    """Raises InvalidRequest for columns or a value that the strategy does not fit."""
+    fits = _FAMILIES[step.strategy]
+    if step.strategy is Strategy.CONSTANT and step.value is not None and step.columns is None:
+        chosen = tuple(column for column in columns if _takes(column, step.value))
+    else:
+        chosen = resolve(columns, step.columns, pointer=f"{pointer}/columns", families=fits)
+    _check_value(step, chosen, pointer)
+    if not chosen:
+        fault = Fault(f"{pointer}/columns", "The dataset has no column that this strategy fits.")
+        raise InvalidRequest("There is nothing to fill.", errors=(fault,))
+    fractions = (0.5,) if step.strategy is Strategy.MEDIAN else ()
+    spreads = (Spread(fractions=fractions),) * len(chosen) if fits is _NUMERIC else ()
+    return FillPlan(step.strategy, chosen, values.limits(len(chosen)), step.value, spreads)
+
+
+def after(plan: FillPlan, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The dataset's columns once filled."""
+    if _FAMILIES[plan.strategy] is not _NUMERIC:
+        return tuple(columns)
+    floating = {column.name for column in plan.columns}
+    return tuple(Column(column.name, "Float64") if column.name in floating else column for column in columns)
+
+
+def partial(frame: pl.LazyFrame, plan: FillPlan) -> tuple[FillState, int]:
+    """The state of one part, and its rows."""
+    if plan.spreads:
+        passes, rows = spread.look_all(plan.spreads, plan.columns, frame, plan.limit)
+        return FillState(plan.limit, passes), rows
+    names = [column.name for column in plan.columns]
+    state, rows = FillState(plan.limit, frequencies=(Frequencies(),) * len(names)), 0
+    most = frequencies.cap(len(names))
+    for batch in batches(frame, names):
+        rows += batch.height
+        if plan.strategy is Strategy.DROP:
+            missing = batch.filter(_missing(batch.schema, names)).height
+            state = msgspec.structs.replace(state, dropped=state.dropped + missing)
+        else:
+            counted = tuple(frequencies.count(batch.get_column(name), most) for name in names)
+            state = merge([state, FillState(plan.limit, frequencies=counted)])
+    return state, rows
+
+
+def merge(states: Sequence[FillState]) -> FillState:
+    limit = states[0].limit
+    most = frequencies.cap(len(states[0].frequencies))
+    return FillState(
+        limit,
+        spread.merge_all([state.passes for state in states], limit),
+        tuple(frequencies.merge(column, most) for column in zip(*(state.frequencies for state in states), strict=True)),
+        sum(state.dropped for state in states),
+    )
+
+
+def finish(plan: FillPlan, state: FillState) -> FillFitted | FillPlan:
+    """The fitted step, or the plan of the next pass."""
+    names = tuple(column.name for column in plan.columns)
+    if plan.strategy is Strategy.DROP:
+        return FillFitted(plan.strategy, names, dropped=state.dropped)
+    if not plan.spreads:
+        pairs = zip(names, state.frequencies, strict=True)
+        return FillFitted(plan.strategy, names, tuple(_mode(name, counted) for name, counted in pairs))
+    spreads = spread.advance_all(plan.spreads, state.passes)
+    if not all(known.done for known in spreads):
+        return msgspec.structs.replace(plan, spreads=spreads)
+    fills = tuple(
+        Fill(name, known.median if plan.strategy is Strategy.MEDIAN else _mean(known), floating=True)
+        for name, known in zip(names, spreads, strict=True)
+    )
+    return FillFitted(plan.strategy, names, fills)
+
+
+def constant(plan: FillPlan) -> FillFitted:
+    """The fitted step where no data is needed."""
+    names = tuple(column.name for column in plan.columns)
+    return FillFitted(plan.strategy, names, tuple(Fill(name, plan.value) for name in names))
+
+
+def apply(frame: pl.LazyFrame, fitted: FillFitted) -> pl.LazyFrame:
+    """The frame filled, or without the rows that miss a value."""
+    schema = frame.collect_schema()
+    if fitted.strategy is Strategy.DROP:
+        return frame.filter(~_missing(schema, fitted.columns))
+    return frame.with_columns(_filled(fill, schema[fill.column]).alias(fill.column) for fill in fitted.fills)
+
+
+def _filled(fill: Fill, dtype: pl.DataType) -> pl.Expr:
+    column = exactly(fill.column)
+    if fill.floating:
+        column, dtype = column.cast(pl.Float64), pl.Float64()
+    if dtype.is_float():
+        column = column.fill_nan(None)
+    return column if fill.value is None else column.fill_null(pl.lit(fill.value).cast(dtype))
+
+
+def _missing(schema: pl.Schema, names: Sequence[str]) -> pl.Expr:
+    tests = []
+    for name in names:
+        column = exactly(name)
+        tests.append(column.is_nan().fill_null(value=True) if schema[name].is_float() else column.is_null())
+    return pl.any_horizontal(*tests)
+
+
+def _mean(known: Spread) -> float | None:
+    return known.moments.mean if known.moments.count else None
+
+
+def _mode(name: str, counted: Frequencies) -> Fill:
+    top = counted.top(1)
+    if not top:
+        return Fill(name, None)
+    value = top[0][0]
+    if not isinstance(value, bool | int | float | str):
+        value = str(value) if isinstance(value, Decimal) else counted.physical_mode()
+    return Fill(name, value, exact=counted.mode_is_certain)
+
+
+def _check_value(step: FillNulls, chosen: Sequence[Column], pointer: str) -> None:
+    value, at = step.value, f"{pointer}/value"
+    if step.strategy is not Strategy.CONSTANT:
+        if value is not None:
+            raise InvalidRequest("A value does not fit.", errors=(Fault(at, "Only `constant` takes a value."),))
+        return
+    if value is None:
+        raise InvalidRequest("A value is missing.", errors=(Fault(at, "`constant` needs a value."),))
+    wrong = [column.type for column in chosen if not _takes(column, value)]
+    if wrong:
+        raise InvalidRequest("A value does not fit.", errors=(Fault(at, f"It does not fit a column of {wrong[0]}."),))
+
+
+def _takes(column: Column, value: Cell) -> bool:
+    match value:
+        case bool():
+            return family(column) is Family.BOOLEAN
+        case int():
+            return family(column) is Family.NUMBER and (not is_integer(column) or _in_range(column, value))
+        case float():
+            return family(column) is Family.NUMBER and not is_integer(column)
+        case str():
+            return column.type == "String"
+
+
+def _in_range(column: Column, value: int) -> bool:
+    bits = int(column.type.lstrip("UInt"))
+    low, high = (0, 1 << bits) if column.type.startswith("U") else (-(1 << (bits - 1)), 1 << (bits - 1))
+    return low <= value < high

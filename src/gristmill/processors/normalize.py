@@ -1,0 +1,245 @@
+"""The kind `normalize`: a dataset without duplicates and gaps, its numbers on one scale."""
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Annotated, assert_never
+
+import msgspec
+import polars as pl
+from msgspec import Meta
+
+from gristmill.domain.dataset import Column
+from gristmill.processors import duplicates, filling, scaling
+from gristmill.processors.columns import batches
+from gristmill.processors.contract import ROW, Again, Planned, Processor, finite
+from gristmill.processors.duplicates import DropDuplicates, DuplicateFitted, DuplicatePlan, DuplicateState
+from gristmill.processors.filling import FillFitted, FillNulls, FillPlan, FillState, Strategy
+from gristmill.processors.scaling import Scale, ScaleFitted, ScalePlan, ScaleState
+
+Step = DropDuplicates | FillNulls | Scale
+StepPlan = DuplicatePlan | FillPlan | ScalePlan
+StepState = DuplicateState | FillState | ScaleState
+StepFitted = DuplicateFitted | FillFitted | ScaleFitted
+
+
+class NormalizeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to do, in this order."""
+
+    steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=50, description="Done in this order.")]
+
+
+class Plan(Planned, frozen=True, kw_only=True):
+    """`steps` are still to be fitted, the first of them now; `fitted` are done, in order."""
+
+    steps: tuple[StepPlan, ...]
+    fitted: tuple[StepFitted, ...] = ()
+    rows: int | None = None
+
+
+class State(msgspec.Struct, frozen=True):
+    """The step being fitted, and the rows that reach it."""
+
+    step: StepState | None
+    rows: int
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    steps: tuple[StepFitted, ...]
+    rows: int
+
+
+class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
+    """Cleans a dataset and brings its numbers to one scale, by steps in the order given.
+
+    - `drop_duplicates`: rows that are the same in the `subset` columns (default: all); `keep` first, last or none.
+    - `fill_nulls`: `mean`, `median`, `mode`, a `constant`, or `drop` the rows. NaN counts as missing.
+    - `scale`: `zscore`, `minmax` (into `range`) or `robust`, as scikit-learn's scalers. A constant column becomes 0.
+
+    Each step is fitted on the data as the steps before it leave it. Null, NaN and infinite values take no part in a
+    fit; what a step does not fill stays. All fitted figures are exact.
+
+    The result has every row that was not dropped, in the order of the dataset, and `fitted.json` with the fitted
+    figures of each step, so that the same can be done to other data.
+    """
+
+    kind = "normalize"
+    Params = NormalizeParams
+    example = {  # noqa: RUF012 - read only
+        "steps": [
+            {"op": "drop_duplicates"},
+            {"op": "fill_nulls", "strategy": "median"},
+            {"op": "scale", "method": "zscore"},
+        ]
+    }
+
+    def plan(self, columns: Sequence[Column], params: NormalizeParams) -> Plan:
+        present = tuple(columns)
+        steps: list[StepPlan] = []
+        for place, step in enumerate(params.steps):
+            planned, present = _plan(step, present, f"/params/steps/{place}")
+            steps.append(planned)
+        return _ahead(Plan(steps=tuple(steps)))
+
+    def partial(self, frame: pl.LazyFrame, plan: Plan) -> State:
+        if not plan.steps:
+            return State(None, sum(batch.height for batch in batches(frame, ())))
+        return _partial(reduce(_apply, plan.fitted, frame), plan.steps[0])
+
+    def merge(self, states: Sequence[State]) -> State:
+        return State(_merge([state.step for state in states]), sum(state.rows for state in states))
+
+    def finish(self, plan: Plan, state: State) -> Fitted | Again[Plan]:
+        # Only constants come before the first pass, and they drop nothing: its rows are the dataset's.
+        rows = state.rows if plan.rows is None else plan.rows
+        plan = msgspec.structs.replace(plan, rows=rows)
+        if state.step is not None:
+            plan = _ahead(_advance(plan, state.step))
+        return Again(plan) if plan.steps else Fitted(plan.fitted, rows)
+
+    def apply(self, frame: pl.LazyFrame, plan: Plan, fitted: Fitted) -> pl.LazyFrame:
+        return reduce(_apply, fitted.steps, frame).select(pl.exclude(ROW))
+
+    def report(self, plan: Plan, fitted: Fitted) -> dict[str, object]:
+        entries: list[dict[str, object]] = []
+        rows = fitted.rows
+        for step in fitted.steps:
+            dropped = _dropped(step)
+            counts = {"rows_in": rows, "rows_out": rows - dropped, "rows_dropped": dropped}
+            entries.append({**describe(step), **counts})
+            rows -= dropped
+        return {
+            "rows_in": fitted.rows,
+            "rows_out": rows,
+            "rows_dropped": fitted.rows - rows,
+            "steps": entries,
+            "accuracy": "exact",
+            "conventions": {
+                "scale": "zscore has ddof 0, robust has linear quartiles, as scikit-learn",
+                "missing": "NaN is treated as null",
+                "infinite": "no part in a fit, kept",
+                "mode": "of equally frequent values the smallest",
+                "duplicates": "rows compared by 128 bits of hash; null equals null",
+            },
+            "warnings": [*plan.warnings, *_warnings(fitted)],
+        }
+
+    def documents(self, plan: Plan, fitted: Fitted) -> Mapping[str, bytes]:
+        document = {"kind": self.kind, "version": self.version, "steps": [describe(step) for step in fitted.steps]}
+        return {"fitted.json": msgspec.json.format(msgspec.json.encode(finite(document)), indent=2)}
+
+
+def describe(step: StepFitted) -> dict[str, object]:
+    """A fitted step as people and programs read it: enough to apply it to other data."""
+    match step:
+        case DuplicateFitted():
+            return {"op": "drop_duplicates", "keep": step.keep.value, "subset": list(step.columns)}
+        case FillFitted():
+            columns: object = [msgspec.to_builtins(fill) for fill in step.fills] or list(step.columns)
+            return {"op": "fill_nulls", "strategy": step.strategy.value, "columns": columns}
+        case ScaleFitted():
+            scalings = [msgspec.to_builtins(found) for found in step.scalings]
+            return {"op": "scale", "method": step.method.value, "columns": scalings}
+        case _:
+            assert_never(step)
+
+
+def _plan(step: Step, columns: tuple[Column, ...], pointer: str) -> tuple[StepPlan, tuple[Column, ...]]:
+    """The step's plan, and the columns as it leaves them."""
+    match step:
+        case DropDuplicates():
+            return duplicates.plan(step, columns, pointer), columns
+        case FillNulls():
+            fill = filling.plan(step, columns, pointer)
+            return fill, filling.after(fill, columns)
+        case Scale():
+            scale = scaling.plan(step, columns, pointer)
+            return scale, scaling.after(scale, columns)
+        case _:
+            assert_never(step)
+
+
+def _ahead(plan: Plan) -> Plan:
+    """Past the steps that need no data."""
+    steps, fitted = list(plan.steps), list(plan.fitted)
+    while steps and isinstance(steps[0], FillPlan) and not steps[0].needs_data:
+        fitted.append(filling.constant(steps[0]))
+        del steps[0]
+    return msgspec.structs.replace(plan, steps=tuple(steps), fitted=tuple(fitted))
+
+
+def _partial(frame: pl.LazyFrame, step: StepPlan) -> State:
+    match step:
+        case DuplicatePlan():
+            return State(*duplicates.partial(frame, step))
+        case FillPlan():
+            return State(*filling.partial(frame, step))
+        case ScalePlan():
+            return State(*scaling.partial(frame, step))
+        case _:
+            assert_never(step)
+
+
+def _merge(states: Sequence[StepState | None]) -> StepState | None:
+    """All are of one step, so of one type."""
+    doubled = [state for state in states if isinstance(state, DuplicateState)]
+    filled = [state for state in states if isinstance(state, FillState)]
+    scaled = [state for state in states if isinstance(state, ScaleState)]
+    if doubled:
+        return duplicates.merge(doubled)
+    if filled:
+        return filling.merge(filled)
+    return scaling.merge(scaled) if scaled else None
+
+
+def _advance(plan: Plan, state: StepState) -> Plan:
+    """The plan once the present step has seen a pass: the step fitted, or planned anew."""
+    step, *later = plan.steps
+    match step, state:
+        case DuplicatePlan(), DuplicateState():
+            found: StepFitted | StepPlan = duplicates.finish(step, state)
+        case FillPlan(), FillState():
+            found = filling.finish(step, state)
+        case ScalePlan(), ScaleState():
+            found = scaling.finish(step, state)
+        case _:
+            raise TypeError(f"{type(state).__name__} is no state of {type(step).__name__}")
+    if isinstance(found, DuplicatePlan | FillPlan | ScalePlan):
+        return msgspec.structs.replace(plan, steps=(found, *later))
+    return msgspec.structs.replace(plan, steps=tuple(later), fitted=(*plan.fitted, found))
+
+
+def _apply(frame: pl.LazyFrame, step: StepFitted) -> pl.LazyFrame:
+    match step:
+        case DuplicateFitted():
+            return duplicates.apply(frame, step)
+        case FillFitted():
+            return filling.apply(frame, step)
+        case ScaleFitted():
+            return scaling.apply(frame, step)
+        case _:
+            assert_never(step)
+
+
+def _dropped(step: StepFitted) -> int:
+    match step:
+        case DuplicateFitted():
+            return len(step.drops)
+        case FillFitted():
+            return step.dropped
+        case ScaleFitted():
+            return 0
+        case _:
+            assert_never(step)
+
+
+def _warnings(fitted: Fitted) -> list[str]:
+    found = []
+    for step in fitted.steps:
+        if isinstance(step, ScaleFitted):
+            found += [f"Column {scaled.column}: {scaled.note}." for scaled in step.scalings if scaled.note]
+        if isinstance(step, FillFitted):
+            found += [f"Column {fill.column}: the mode may be another value." for fill in step.fills if not fill.exact]
+            if step.strategy is not Strategy.DROP:
+                empty = [fill.column for fill in step.fills if fill.value is None]
+                found += [f"Column {name}: no value to fill with." for name in empty]
+    return found

@@ -1,0 +1,156 @@
+"""The driver: plan, fit over the parts in as many passes as asked for, apply, report. Pure but for `Output`."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from gristmill.domain.dataset import Column
+from gristmill.domain.job import Progress
+from gristmill.domain.manifest import JSON, part_name
+from gristmill.domain.output import OnProgress, Output
+from gristmill.errors import BadData, InternalError
+from gristmill.processors.contract import ROW, Again, Planned, Processor, finite
+
+REPORT = "report.json"
+MOST_PASSES = 1000
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Some of a dataset's rows, in order: a frame not read yet, and how many rows it has."""
+
+    frame: pl.LazyFrame
+    rows: int
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """`rows_in == rows_out + rows_dropped`. A kind without a table takes all rows into its figures: none is dropped."""
+
+    report: dict[str, object]
+    rows_in: int
+    rows_out: int
+    rows_dropped: int
+
+
+def run(
+    processor: Processor[Any, Any, Any, Any],
+    *,
+    params: msgspec.Struct,
+    columns: Sequence[Column],
+    parts: Sequence[Part],
+    output: Output,
+    progress: OnProgress,
+) -> Finished:
+    """Run one job. Writes the tables, the documents and `report.json`, in this order.
+
+    Raises InvalidRequest for params that do not fit the columns, BadData for a dataset without parts, and
+    InternalError where the rows do not balance.
+    """
+    if not parts:
+        raise BadData("The dataset has no parts.")
+    plan = processor.plan(columns, params)
+    rows = sum(part.rows for part in parts)
+    plan, fitted = _fit(processor, plan, parts, _Counter("fit", progress))
+    rows_out = _apply(processor, plan, fitted, parts, output=output, counter=_Counter("apply", progress))
+    report = processor.report(plan, fitted)
+    dropped = rows - rows_out
+    if dropped < 0 or report.get("rows_out", rows_out) != rows_out:
+        raise InternalError(f"{processor.kind}: {rows} rows in, {rows_out} out; the report says {report['rows_out']}.")
+    for name, content in sorted(processor.documents(plan, fitted).items()):
+        output.document(name, content, JSON)
+    body = finite({"kind": processor.kind, "version": processor.version, **report})
+    output.document(REPORT, msgspec.json.format(msgspec.json.encode(body), indent=2), JSON)
+    return Finished(dict(msgspec.convert(body, dict[str, object])), rows, rows_out, dropped)
+
+
+def _fit(
+    processor: Processor[Any, Any, Any, Any], plan: Planned, parts: Sequence[Part], counter: "_Counter"
+) -> tuple[Any, Any]:
+    for _ in range(MOST_PASSES):
+        counter.expect(sum(part.rows for part in parts))
+        stack = _Merging(processor)
+        for frame in _numbered(parts, counter):
+            stack.add(processor.partial(frame, plan))
+        outcome = processor.finish(plan, stack.result())
+        if not isinstance(outcome, Again):
+            return plan, outcome
+        plan = outcome.plan
+    raise InternalError(f"{processor.kind}: not fitted after {MOST_PASSES} passes.")
+
+
+def _apply(
+    processor: Processor[Any, Any, Any, Any],
+    plan: Planned,
+    fitted: msgspec.Struct,
+    parts: Sequence[Part],
+    *,
+    output: Output,
+    counter: "_Counter",
+) -> int:
+    rows = sum(part.rows for part in parts)
+    counter.expect(rows)
+    tables = [processor.apply(frame, plan, fitted) for frame in _numbered(parts, counter)]
+    written = [table for table in tables if table is not None]
+    if not written:
+        return rows
+    if processor.table is not None:
+        return output.table(processor.table, pl.concat(written, how="vertical"))
+    return sum(output.table(part_name(ordinal), table) for ordinal, table in enumerate(written))
+
+
+def _numbered(parts: Sequence[Part], counter: "_Counter") -> Iterator[pl.LazyFrame]:
+    """Each part with `ROW`, its rows counted as they pass."""
+    offset = 0
+    for part in parts:
+        numbered = part.frame.with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.UInt64) + pl.lit(offset, pl.UInt64))
+        yield numbered.map_batches(counter.count, streamable=True, projection_pushdown=True)
+        offset += part.rows
+
+
+class _Counter:
+    """Counts the rows that pass, on Polars' threads, and says how far the stage is. Never goes back."""
+
+    def __init__(self, stage: str, progress: OnProgress) -> None:
+        self._stage = stage
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._done = 0
+        self._total = 0
+
+    def expect(self, rows: int) -> None:
+        """One more pass over so many rows; passes before it count as done."""
+        with self._lock:
+            self._done = self._total
+            self._total += rows
+            self._progress(Progress(self._stage, self._done, self._total))
+
+    def count(self, frame: pl.DataFrame) -> pl.DataFrame:
+        with self._lock:
+            self._done = min(self._done + frame.height, self._total)
+            self._progress(Progress(self._stage, self._done, self._total))
+        return frame
+
+
+class _Merging:
+    """Merges states two by two like the digits of a binary counter: few are held, and no state is merged often."""
+
+    def __init__(self, processor: Processor[Any, Any, Any, Any]) -> None:
+        self._merge = processor.merge
+        self._held: list[tuple[int, Any]] = []
+
+    def add(self, state: msgspec.Struct) -> None:
+        size, joined = 1, state
+        while self._held and self._held[-1][0] == size:
+            earlier, left = self._held.pop()
+            joined = self._merge([left, joined])
+            size += earlier
+        self._held.append((size, joined))
+
+    def result(self) -> Any:
+        while len(self._held) > 1:
+            size, right = self._held.pop()
+            earlier, left = self._held.pop()
+            self._held.append((earlier + size, self._merge([left, right])))
+        return self._held[0][1]

@@ -1,0 +1,146 @@
+"""Bringing numbers to one scale: the step `scale`."""
+
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+import polars as pl
+from msgspec import Meta
+
+from gristmill.domain.dataset import Column
+from gristmill.errors import Fault, InvalidRequest
+from gristmill.processors import spread, values
+from gristmill.processors.columns import Family, exactly, resolve
+from gristmill.processors.spread import Pass, Spread
+from gristmill.processors.values import Limits
+
+_NUMERIC = frozenset({Family.NUMBER})
+
+
+class Method(StrEnum):
+    ZSCORE = "zscore"
+    MINMAX = "minmax"
+    ROBUST = "robust"
+
+
+class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="scale"):
+    """Scale numbers: (x - mean) / std, (x - min) / (max - min) into `range`, or (x - median) / (q3 - q1).
+
+    As scikit-learn's StandardScaler (ddof 0), MinMaxScaler and RobustScaler (linear quartiles). Null columns: all
+    numeric ones. Scaled columns are Float64; null and NaN stay; a constant column becomes 0 (or the range's low end).
+    """
+
+    method: Method
+    columns: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    range: Annotated[tuple[float, float], Meta(description="Low and high end, for `minmax`.")] = (0.0, 1.0)
+
+
+class ScalePlan(msgspec.Struct, frozen=True, tag="scale"):
+    method: Method
+    columns: tuple[Column, ...]
+    range: tuple[float, float]
+    limit: Limits
+    spreads: tuple[Spread, ...]
+
+
+class ScaleState(msgspec.Struct, frozen=True, tag="scale"):
+    limit: Limits
+    passes: tuple[Pass, ...]
+
+
+class Scaling(msgspec.Struct, frozen=True):
+    """y = (x - center) / unit · stretch + shift. Without a unit the column stays as it is, in Float64."""
+
+    column: str
+    center: float = 0.0
+    unit: float | None = None
+    stretch: float = 1.0
+    shift: float = 0.0
+    note: str | None = None
+
+
+class ScaleFitted(msgspec.Struct, frozen=True, tag="scale"):
+    method: Method
+    scalings: tuple[Scaling, ...]
+
+
+def plan(step: Scale, columns: Sequence[Column], pointer: str) -> ScalePlan:
+    """Raises InvalidRequest for columns that are not numeric, and a range that is empty or not for the method."""
+    chosen = resolve(columns, step.columns, pointer=f"{pointer}/columns", families=_NUMERIC)
+    if not chosen:
+        fault = Fault(f"{pointer}/columns", "The dataset has no numeric column.")
+        raise InvalidRequest("There is nothing to scale.", errors=(fault,))
+    low, high = step.range
+    if not low < high or not math.isfinite(high - low):
+        fault = Fault(f"{pointer}/range", "The low end must lie below the high end.")
+        raise InvalidRequest("The range does not fit.", errors=(fault,))
+    if step.method is not Method.MINMAX and step.range != (0.0, 1.0):
+        fault = Fault(f"{pointer}/range", "Only `minmax` takes a range.")
+        raise InvalidRequest("The range does not fit.", errors=(fault,))
+    fractions = (0.25, 0.5, 0.75) if step.method is Method.ROBUST else ()
+    spreads = (Spread(fractions=fractions),) * len(chosen)
+    return ScalePlan(step.method, chosen, step.range, values.limits(len(chosen)), spreads)
+
+
+def after(plan: ScalePlan, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The dataset's columns once scaled."""
+    scaled = {column.name for column in plan.columns}
+    return tuple(Column(column.name, "Float64") if column.name in scaled else column for column in columns)
+
+
+def partial(frame: pl.LazyFrame, plan: ScalePlan) -> tuple[ScaleState, int]:
+    """The state of one part, and its rows."""
+    passes, rows = spread.look_all(plan.spreads, plan.columns, frame, plan.limit)
+    return ScaleState(plan.limit, passes), rows
+
+
+def merge(states: Sequence[ScaleState]) -> ScaleState:
+    limit = states[0].limit
+    return ScaleState(limit, spread.merge_all([state.passes for state in states], limit))
+
+
+def finish(plan: ScalePlan, state: ScaleState) -> ScaleFitted | ScalePlan:
+    """The fitted step, or the plan of the next pass."""
+    spreads = spread.advance_all(plan.spreads, state.passes)
+    if not all(known.done for known in spreads):
+        return msgspec.structs.replace(plan, spreads=spreads)
+    pairs = zip(plan.columns, spreads, strict=True)
+    return ScaleFitted(plan.method, tuple(_scaling(column.name, known, plan) for column, known in pairs))
+
+
+def apply(frame: pl.LazyFrame, fitted: ScaleFitted) -> pl.LazyFrame:
+    return frame.with_columns(_scaled(scaling).alias(scaling.column) for scaling in fitted.scalings)
+
+
+def _scaled(scaling: Scaling) -> pl.Expr:
+    value = exactly(scaling.column).cast(pl.Float64)
+    if scaling.unit is None:
+        return value
+    scaled = (value - scaling.center) / scaling.unit
+    if scaling.stretch == 1 and scaling.shift == 0:
+        return scaled
+    return scaled * scaling.stretch + scaling.shift
+
+
+def _scaling(name: str, known: Spread, plan: ScalePlan) -> Scaling:
+    seen = known.moments
+    if seen.count == 0:
+        return Scaling(name, note="no values")
+    stretch, shift = 1.0, 0.0
+    match plan.method:
+        case Method.ZSCORE:
+            center, unit = seen.mean, seen.std(ddof=0) or 0.0
+        case Method.MINMAX:
+            center, unit = seen.low, seen.high - seen.low
+            stretch, shift = plan.range[1] - plan.range[0], plan.range[0]
+        case Method.ROBUST:
+            center = known.median or 0.0
+            unit = (known.quantile(0.75) or 0.0) - (known.quantile(0.25) or 0.0)
+    if not (math.isfinite(unit) and math.isfinite(center)):
+        return Scaling(name, note="too wide for float64: left as it is")
+    if unit > 0:
+        return Scaling(name, center, unit, stretch, shift)
+    note = "constant" if seen.constant else "the interquartile range is 0: centred, not scaled"
+    return Scaling(name, center, 1.0, stretch, shift, note)

@@ -1,0 +1,55 @@
+"""Cases of the kind `anomalies`: a frame, params, figures of the report, and the result's columns."""
+
+import polars as pl
+
+ROSNER = [
+    *(-0.25, 0.68, 0.94, 1.15, 1.20, 1.26, 1.26, 1.34, 1.38, 1.43, 1.49, 1.49, 1.55, 1.56, 1.58, 1.65, 1.69, 1.70),
+    *(1.76, 1.77, 1.81, 1.91, 1.94, 1.96, 1.99, 2.06, 2.09, 2.10, 2.14, 2.15, 2.23, 2.24, 2.26, 2.35, 2.37, 2.40),
+    *(2.47, 2.54, 2.62, 2.64, 2.90, 2.92, 2.92, 2.93, 3.21, 3.26, 3.30, 3.59, 3.68, 4.30, 4.64, 5.34, 5.42, 6.01),
+]
+"""NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.5.17.3 (Rosner 1983): 54 values, three of them outliers."""
+
+CASES = {
+    "Rosner by z-score: masking leaves one": {
+        "frame": pl.DataFrame({"x": ROSNER}),
+        "params": {"method": "zscore"},
+        "report": {"rows_in": 54, "rows_out": 1, "columns.0.above": 1},
+        "table": {"row_number": [53], "x": [6.01], "column": ["x"]},
+    },
+    "hidden by each other": {
+        "frame": pl.DataFrame({"x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 100.0, 100.0]}),
+        "params": {"method": "modified_zscore"},
+        "report": {"rows_flagged": 2, "columns.0.masked": {"values": 2, "accuracy": "exact"}},
+        "table": {"row_number": [7, 8]},
+    },
+    "MAD of 0 falls back": {
+        "frame": pl.DataFrame({"x": [1.0] * 20 + [9.0], "constant": [3] * 21}),
+        "params": {"method": "modified_zscore"},
+        "report": {
+            "rows_flagged": 1,
+            "columns.0.note": "MAD is 0: the mean absolute deviation to the median is used instead",
+            "degenerate_columns": ["constant"],
+        },
+        "table": {"score": [8 / (1.253314 * 8 / 21)], "bound": [1 + 3.5 * 1.253314 * 8 / 21]},
+    },
+    "Tukey's fences, lower side, with missing values": {
+        "frame": pl.DataFrame(
+            {"x": [-50.0, 1.0, 2.0, None, 3.0, 4.0, float("nan"), 5.0], "y": [0, 0, 0, 0, 0, 0, 0, 1]}
+        ),
+        "params": {"method": "iqr"},
+        "report": {"columns.0.below": 1, "columns.0.low": 1.25 - 1.5 * 2.5, "degenerate_columns": ["y"]},
+        "table": {"row_number": [0], "score": [51.25 / 2.5], "bound": [-2.5], "y": [0]},
+    },
+    "only the highest scores, in the order of rows": {
+        "frame": pl.DataFrame({"x": [0.0, 0.1, 0.2, 0.3, 40.0, 0.4, 0.5, 60.0, 0.6, -50.0, 0.7, 0.8, 0.9]}),
+        "params": {"method": "iqr", "limit_rows": 2},
+        "report": {"rows_flagged": 3, "rows_out": 2},
+        "table": {"row_number": [7, 9], "x": [60.0, -50.0]},
+    },
+    "a name that is taken": {
+        "frame": pl.DataFrame({"score": [1.0, 2.0, 3.0, 2.0, 1.0, 99.0], "^.*$": [5, 5, 6, 7, 6, 5]}),
+        "params": {"method": "iqr", "columns": ["score", "^.*$"]},
+        "report": {"output_columns.score": "score_"},
+        "table": {"score": [99.0], "^.*$": [5], "column": ["score"]},
+    },
+}

@@ -1,0 +1,86 @@
+"""Cases of the kind `normalize`: a frame, params, figures of the report, and the result's columns."""
+
+from datetime import date
+from decimal import Decimal
+
+import polars as pl
+
+NAN = float("nan")
+
+CASES = {
+    "later steps are fitted on what earlier ones leave": {
+        "frame": pl.DataFrame({"a": [1.0, 1.0, None, 4.0], "b": [0, 0, 10, 20]}),
+        "params": {
+            "steps": [
+                {"op": "drop_duplicates"},
+                {"op": "fill_nulls", "strategy": "mean", "columns": ["a"]},
+                {"op": "scale", "method": "minmax", "range": [-1, 1]},
+            ]
+        },
+        "report": {"rows_in": 4, "rows_out": 3, "steps.0.rows_dropped": 1, "steps.1.columns.0.value": 2.5},
+        "table": {"a": [-1.0, 0.0, 1.0], "b": [-1.0, 0.0, 1.0]},
+    },
+    "keep last of a subset": {
+        "frame": pl.DataFrame({"a": [1, 2, 1, 3, 2], "b": [1, 2, 3, 4, 5]}),
+        "params": {"steps": [{"op": "drop_duplicates", "subset": ["a"], "keep": "last"}]},
+        "report": {"rows_dropped": 2},
+        "table": {"a": [1, 3, 2], "b": [3, 4, 5]},
+    },
+    "keep none": {
+        "frame": pl.DataFrame({"a": [1.0, NAN, 1.0, 0.0, NAN, -0.0, None, 1.0]}),
+        "params": {"steps": [{"op": "drop_duplicates", "keep": "none"}]},
+        "report": {"rows_out": 1},
+        "table": {"a": [None]},
+    },
+    "modes of every type, the smallest of equals": {
+        "frame": pl.DataFrame(
+            {
+                "text": ["b", "a", None, "a", "b"],
+                "day": [None, date(2020, 2, 2), date(1960, 1, 1), date(2020, 2, 2), None],
+                "money": [Decimal("1.50"), Decimal("1.50"), None, Decimal("9.99"), None],
+                "flag": [None, True, False, True, None],
+                "float": [NAN, NAN, NAN, 2.0, None],
+            }
+        ),
+        "params": {"steps": [{"op": "fill_nulls", "strategy": "mode"}]},
+        "report": {"rows_dropped": 0},
+        "table": {
+            "text": ["b", "a", "a", "a", "b"],
+            "day": [date(2020, 2, 2), date(2020, 2, 2), date(1960, 1, 1), date(2020, 2, 2), date(2020, 2, 2)],
+            "money": [Decimal("1.50"), Decimal("1.50"), Decimal("1.50"), Decimal("9.99"), Decimal("1.50")],
+            "flag": [True, True, False, True, True],
+            "float": [2.0] * 5,
+        },
+    },
+    "constants alone need no fit": {
+        "frame": pl.DataFrame({"n": [1, None], "f": [NAN, 2.5], "s": [None, "x"]}),
+        "params": {
+            "steps": [
+                {"op": "fill_nulls", "strategy": "constant", "value": 7},
+                {"op": "fill_nulls", "strategy": "constant", "value": "?"},
+            ]
+        },
+        "report": {"rows_in": 2, "rows_out": 2},
+        "table": {"n": [1, 7], "f": [7.0, 2.5], "s": ["?", "x"]},
+    },
+    "rows with a gap dropped": {
+        "frame": pl.DataFrame({"a": [1.0, NAN, 3.0, None], "s": ["x", "y", None, "z"]}),
+        "params": {"steps": [{"op": "fill_nulls", "strategy": "drop"}, {"op": "drop_duplicates"}]},
+        "report": {"rows_out": 1, "steps.0.rows_dropped": 3, "steps.1.rows_in": 1},
+        "table": {"a": [1.0], "s": ["x"]},
+    },
+    "null and NaN are kept, a constant becomes 0": {
+        "frame": pl.DataFrame(
+            {"a": [1.0, None, 3.0, NAN], "c": [5, 5, 5, None], "e": pl.Series([None] * 4, dtype=pl.Float64)}
+        ),
+        "params": {"steps": [{"op": "scale", "method": "zscore"}]},
+        "report": {"steps.0.columns.1.note": "constant", "steps.0.columns.2.note": "no values"},
+        "table": {"a": [-1.0, None, 1.0, NAN], "c": [0.0, 0.0, 0.0, None], "e": [None] * 4},
+    },
+    "names that look like patterns": {
+        "frame": pl.DataFrame({"^a$": [1, 2, 3], "a": [4, 5, 6], "*": [0, 5, 10]}),
+        "params": {"steps": [{"op": "scale", "method": "minmax", "columns": ["^a$", "*"]}]},
+        "report": {"rows_out": 3},
+        "table": {"^a$": [0.0, 0.5, 1.0], "a": [4, 5, 6], "*": [0.0, 0.5, 1.0]},
+    },
+}

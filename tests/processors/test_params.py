@@ -1,0 +1,86 @@
+"""Params and columns that do not fit are refused before any data is read, and each fault points at its place."""
+
+import msgspec
+import polars as pl
+import pytest
+from tests.processors.folder import KINDS, columns_of
+
+from gristmill.errors import InvalidRequest
+from gristmill.processors.contract import decode_params
+
+FRAME = pl.DataFrame({"n": [1], "f": [0.5], "s": ["x"], "b": [True]}, schema_overrides={"n": pl.Int8})
+FAULTS: list[tuple[str, object, str]] = [
+    ("metrics", {"colums": ["n"]}, "/params/colums"),
+    ("metrics", {"columns": "n"}, "/params/columns"),
+    ("metrics", {"columns": ["n", 1]}, "/params/columns/1"),
+    ("metrics", {"columns": ["n", "m"]}, "/params/columns/1"),
+    ("metrics", {"columns": ["n", "n"]}, "/params/columns/1"),
+    ("metrics", [], "/params"),
+    ("anomalies", {"columns": ["s"]}, "/params/columns/0"),
+    ("anomalies", {"columns": ["f", "b"]}, "/params/columns/1"),
+    ("anomalies", {"columns": []}, "/params/columns"),
+    ("anomalies", {"method": "magic"}, "/params/method"),
+    ("anomalies", {"threshold": 0}, "/params/threshold"),
+    ("anomalies", {"threshold": -1.5}, "/params/threshold"),
+    ("anomalies", {"limit_rows": 1.5}, "/params/limit_rows"),
+    ("normalize", {}, "/params"),
+    ("normalize", {"steps": []}, "/params/steps"),
+    ("normalize", {"steps": [{"op": "fly"}]}, "/params/steps/0/op"),
+    ("normalize", {"steps": [{"keep": "first"}]}, "/params/steps/0"),
+    ("normalize", {"steps": [{"op": "drop_duplicates", "keep": "best"}]}, "/params/steps/0/keep"),
+    ("normalize", {"steps": [{"op": "drop_duplicates", "a~b/c": 1}]}, "/params/steps/0/a~0b~1c"),
+    ("normalize", {"steps": [{"op": "drop_duplicates", "subset": ["n", "z"]}]}, "/params/steps/0/subset/1"),
+    ("normalize", {"steps": [{"op": "fill_nulls", "strategy": "mean", "columns": ["s"]}]}, "/params/steps/0/columns/0"),
+    ("normalize", {"steps": [{"op": "fill_nulls", "strategy": "mean", "value": 3}]}, "/params/steps/0/value"),
+    ("normalize", {"steps": [{"op": "fill_nulls", "strategy": "constant"}]}, "/params/steps/0/value"),
+    (
+        "normalize",
+        {"steps": [{"op": "fill_nulls", "strategy": "constant", "value": "x", "columns": ["n"]}]},
+        "/params/steps/0/value",
+    ),
+    (
+        "normalize",
+        {"steps": [{"op": "fill_nulls", "strategy": "constant", "value": 200, "columns": ["n"]}]},
+        "/params/steps/0/value",
+    ),
+    (
+        "normalize",
+        {"steps": [{"op": "drop_duplicates"}, {"op": "scale", "method": "zscore", "columns": ["s"]}]},
+        "/params/steps/1/columns/0",
+    ),
+    ("normalize", {"steps": [{"op": "scale", "method": "minmax", "range": [1, 1]}]}, "/params/steps/0/range"),
+    ("normalize", {"steps": [{"op": "scale", "method": "minmax", "range": [1]}]}, "/params/steps/0/range"),
+    ("normalize", {"steps": [{"op": "scale", "method": "robust", "range": [0, 2]}]}, "/params/steps/0/range"),
+]
+
+
+@pytest.mark.parametrize(("kind", "params", "pointer"), FAULTS)
+def test_a_fault_points_at_its_place(kind: str, params: object, pointer: str) -> None:
+    processor = KINDS[kind]
+    with pytest.raises(InvalidRequest) as caught:
+        processor.plan(columns_of(FRAME), decode_params(processor, msgspec.json.encode(params)))
+    assert [fault.pointer for fault in caught.value.errors] == [pointer]
+    assert caught.value.errors[0].detail.endswith(".")
+
+
+@pytest.mark.parametrize("raw", [b"{", b"\xff", b'{"columns": NaN}'])
+def test_what_is_not_json_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode_params(KINDS["metrics"], raw)
+    assert caught.value.errors[0].pointer == "/params"
+
+
+def test_all_faults_are_told_together() -> None:
+    params = decode_params(KINDS["anomalies"], b'{"columns": ["s", "f", "nowhere", "f"]}')
+    with pytest.raises(InvalidRequest) as caught:
+        KINDS["anomalies"].plan(columns_of(FRAME), params)
+    assert [fault.pointer for fault in caught.value.errors] == [f"/params/columns/{place}" for place in (0, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"), [("anomalies", {}), ("normalize", {"steps": [{"op": "scale", "method": "zscore"}]})]
+)
+def test_nothing_numeric_is_told(kind: str, params: object) -> None:
+    processor = KINDS[kind]
+    with pytest.raises(InvalidRequest):
+        processor.plan(columns_of(FRAME.select("s")), decode_params(processor, msgspec.json.encode(params)))
