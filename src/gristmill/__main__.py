@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from alembic import command
 
 from gristmill import __version__, doctor, embedded
 from gristmill.api.app import serve
-from gristmill.bootstrap import DATA_FOLDER, add_bootstrap_key, configured, prepare
+from gristmill.bootstrap import DATA_FOLDER, add_bootstrap_key, child_environment, configured, prepare
 from gristmill.db.engine import Database
 from gristmill.db.keys import add_key, list_keys, revoke_key
 from gristmill.db.migrations import alembic_config, upgrade
@@ -24,9 +24,9 @@ from gristmill.domain.key import Scope, make_key
 from gristmill.errors import GristmillError
 from gristmill.objects import ObjectStore
 from gristmill.run import run_all
-from gristmill.settings import Settings
+from gristmill.settings import Settings, load_settings
 from gristmill.telemetry import configure_logging
-from gristmill.worker import run_worker
+from gristmill.worker.supervisor import run_worker
 
 app = typer.Typer(
     help="Gristmill turns uploaded datasets into results.",
@@ -39,6 +39,8 @@ app.add_typer(keys_app, name="keys")
 
 DataFolder = Annotated[Path, typer.Option("--data", help="Folder of this machine's own PostgreSQL and S3.")]
 INTERRUPTED = 130
+# Apart from what `gristmill run` uses: its worker would take the demo's jobs, and its API keys would shut the demo out.
+DEMO_FOLDER = Path(".gristmill-demo")
 
 
 def with_settings(data: Path, work: Callable[[Settings], Coroutine[Any, Any, int | None]]) -> None:
@@ -72,14 +74,23 @@ def run(data: DataFolder = DATA_FOLDER) -> None:
 
 @app.command()
 def demo(
-    data: DataFolder = DATA_FOLDER,
+    data: DataFolder = DEMO_FOLDER,
     out: Annotated[Path, typer.Option(help="Folder for the results and the picture.")] = Path("demo-out"),
 ) -> None:
     """Run the main job on real data, from upload to picture, and stop everything again."""
     # The demo's libraries come with an extra that a server does without.
     from gristmill.demo import run_demo  # noqa: PLC0415
 
-    raise typer.Exit(run_demo(data, out))
+    @contextmanager
+    def prepared() -> Iterator[dict[str, str]]:
+        # Services of its own, whatever `.env` names: a demo has no business in anybody's production.
+        with embedded.hold(data) as endpoints:
+            settings = load_settings(endpoints.environment(), env_file=None)
+            configure_logging("warning", "console")
+            uvloop.run(prepare(settings))
+            yield child_environment(settings)
+
+    raise typer.Exit(run_demo(prepared, out))
 
 
 @app.command()
@@ -143,8 +154,9 @@ def setup(data: DataFolder = DATA_FOLDER) -> None:
 
 @app.command()
 def reset(data: DataFolder = DATA_FOLDER) -> None:
-    """Wipe this machine's own PostgreSQL and S3 with all that is in them."""
-    embedded.reset(data)
+    """Wipe this machine's own PostgreSQL and S3 with all that is in them, and the demo's."""
+    for folder in (data, DEMO_FOLDER):
+        embedded.reset(folder)
 
 
 @app.command(name="secrets")
@@ -229,7 +241,7 @@ def options(
 
 
 @contextmanager
-def _plain_errors() -> Any:
+def _plain_errors() -> Iterator[None]:
     """Errors of ours are a message and an exit code; a trace is for defects."""
     try:
         yield

@@ -9,6 +9,7 @@ with Client("http://127.0.0.1:8000") as client:
 
 import base64
 import hashlib
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -20,8 +21,11 @@ import msgspec
 
 CHUNK_BYTES = 256 * 1024
 POLL_S = 1.0
+LEAST_POLL_S = 0.02
 MEDIA_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
 TRY_AGAIN = (429, 503)
+# A proxy named in the environment is for the world outside; this machine is not reached through it.
+NO_PROXY = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
 
 Format = Literal["csv", "ndjson", "parquet"]
 T = TypeVar("T")
@@ -103,6 +107,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in {"completed", "failed", "canceled"}
 
 
+class JobPage(msgspec.Struct, frozen=True):
+    items: tuple[Job, ...]
+
+
 class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file of a result; `url` works without a key, for a while."""
 
@@ -145,9 +153,9 @@ class Client:
 
     def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 30.0) -> None:
         headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s)
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, mounts=NO_PROXY)
         # Files come from the object store, which must not see the key.
-        self._store = httpx.Client(timeout=timeout_s, follow_redirects=True)
+        self._store = httpx.Client(timeout=timeout_s, follow_redirects=True, mounts=NO_PROXY)
 
     def __enter__(self) -> Self:
         return self
@@ -165,7 +173,7 @@ class Client:
         *,
         name: str | None = None,
         format: Format = "csv",  # noqa: A002 - the word of the contract
-        on_sent: Callable[[int], object] | None = None,
+        on_sent: Callable[[int], object] = lambda sent: None,
     ) -> Dataset:
         """Send a file, streamed, with its SHA-256; `name` may be left out for a path. `on_sent` gets bytes sent."""
         known = name or (content.name if isinstance(content, Path) else "upload")
@@ -178,8 +186,16 @@ class Client:
             "Content-Length": str(size),
             "Repr-Digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
         }
-        body = _counted(_chunks(content), on_sent)
-        return self._ask(Dataset, "POST", "/datasets", params={"name": known}, headers=headers, content=body)
+        body, query = _chunks(content, on_sent), {"name": known}
+        return self._ask(Dataset, "POST", "/datasets", params=query, headers=headers, content=body)
+
+    def ready(self) -> bool:
+        """Whether the server is up and reaches what it needs."""
+        try:
+            self._send("GET", "/health/ready")
+        except (ProblemError, Unreachable):
+            return False
+        return True
 
     def dataset(self, dataset_id: str) -> Dataset:
         return self._ask(Dataset, "GET", f"/datasets/{dataset_id}")
@@ -190,6 +206,10 @@ class Client:
 
     def job(self, job_id: str) -> Job:
         return self._ask(Job, "GET", f"/jobs/{job_id}")
+
+    def jobs(self, *, dataset_id: str, kind: str) -> tuple[Job, ...]:
+        """The newest jobs of a kind on a dataset; the kind `ingest` is what reads it in."""
+        return self._ask(JobPage, "GET", "/jobs", params={"dataset_id": dataset_id, "kind": kind}).items
 
     def cancel(self, job_id: str) -> Job:
         """Ask for a job to be stopped; `wait` for what becomes of it."""
@@ -237,8 +257,8 @@ class Client:
             if (size, digest.hexdigest()) != (file.size_bytes, file.sha256):
                 raise WrongBytes(f"{file.name}: {size} bytes came that are not the {file.size_bytes} promised.")
             return partial.replace(to)
-        except httpx.TransportError as error:
-            raise Unreachable(f"{file.name} can't be downloaded: {error or type(error).__name__}.") from error
+        except httpx.RequestError as error:
+            raise Unreachable(f"{file.name} can't be downloaded: {_said(error)}.") from error
         finally:
             partial.unlink(missing_ok=True)
 
@@ -249,8 +269,8 @@ class Client:
         except ProblemError as error:
             if error.problem.status not in TRY_AGAIN:
                 raise
-            return None, error.retry_after_s or POLL_S
-        return _decode(answer, Job), _retry_after(answer) or POLL_S
+            return None, _pause(error.retry_after_s)
+        return _decode(answer, Job), _pause(_retry_after(answer))
 
     def _ask(self, kind: type[T], method: str, path: str, **request: Any) -> T:
         return _decode(self._send(method, path, **request), kind)
@@ -258,8 +278,8 @@ class Client:
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **request)
-        except httpx.TransportError as error:
-            raise Unreachable(f"{self._http.base_url} does not answer: {error or type(error).__name__}.") from error
+        except httpx.RequestError as error:
+            raise Unreachable(f"{self._http.base_url} does not answer: {_said(error)}.") from error
         _check(answer)
         return answer
 
@@ -280,24 +300,21 @@ def _decode(answer: httpx.Response, kind: type[T]) -> T:
         raise ClientError(f"The answer of {answer.request.url.path} is not what was expected: {error}") from error
 
 
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
 def _retry_after(answer: httpx.Response) -> float | None:
     value = answer.headers.get("Retry-After", "")
     return float(value) if value.isdecimal() else None
 
 
-def _chunks(content: Path | bytes) -> Iterator[bytes]:
-    if isinstance(content, bytes):
-        yield from (content[start : start + CHUNK_BYTES] for start in range(0, len(content), CHUNK_BYTES))
-        return
-    with content.open("rb") as source:
+def _pause(asked_s: float | None) -> float:
+    return POLL_S if asked_s is None else max(asked_s, LEAST_POLL_S)
+
+
+def _chunks(content: Path | bytes, on_sent: Callable[[int], object] = lambda sent: None) -> Iterator[bytes]:
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
         while chunk := source.read(CHUNK_BYTES):
             yield chunk
-
-
-def _counted(chunks: Iterator[bytes], on_sent: Callable[[int], object] | None) -> Iterator[bytes]:
-    sent = 0
-    for chunk in chunks:
-        yield chunk
-        sent += len(chunk)
-        if on_sent is not None:
-            on_sent(sent)
+            on_sent(source.tell())

@@ -5,7 +5,12 @@
     ├── EmbeddedServiceError        PostgreSQL or S3 of this machine could not be started, reached or stopped
     ├── ProcessFailed               a program that we run as a child can't be started, is not ready, or has ended
     ├── InputError                  what the user sent is wrong; can't get better by trying again
-    │   ├── InvalidRequest          a field, parameter, column or cursor that does not fit
+    │   ├── InvalidRequest          a field, parameter or column that does not fit
+    │   ├── MalformedRequest        a body or header that can't be read at all
+    │   ├── InvalidCursor           a cursor that is not ours, or of another list
+    │   ├── UnsupportedMediaType    a body of a type that the route does not take
+    │   ├── UploadStalled           an upload paused for too long
+    │   ├── UploadAborted           the connection was closed before the upload was complete
     │   ├── UnknownKind             no processor of that kind
     │   ├── UnsupportedFormat       bytes that are not what they were declared to be, or that we can't read
     │   ├── BadData                 a dataset that can't be made columnar: empty, broken, too many rejected rows
@@ -16,8 +21,10 @@
     ├── Unauthorized                no key, or one that is unknown, expired or revoked
     ├── Forbidden                   a key without the scope
     ├── Conflict                    the thing is in a state that does not allow it
-    │   └── ResultNotReady          the job is not final yet
+    │   ├── ResultNotReady          the job is not final yet
+    │   └── JobCanceled             the job was canceled: it has no result
     ├── Unavailable                 PostgreSQL or S3 did not answer in time; trying again may help
+    │   ├── NotReady                something that the API needs is missing
     │   ├── DatabaseUnavailable
     │   └── StoreUnavailable
     └── AttemptError                an attempt at a job ended without an outcome of its own
@@ -94,6 +101,31 @@ class InvalidRequest(InputError):
     title = "The request does not fit"
 
 
+class MalformedRequest(InputError):
+    code = "malformed-request"
+    title = "The request can't be read"
+
+
+class InvalidCursor(InputError):
+    code = "invalid-cursor"
+    title = "The cursor does not fit"
+
+
+class UnsupportedMediaType(InputError):
+    code = "unsupported-media-type"
+    title = "A body of this type is not taken here"
+
+
+class UploadStalled(InputError):
+    code = "upload-stalled"
+    title = "The upload paused for too long"
+
+
+class UploadAborted(InputError):
+    code = "upload-aborted"
+    title = "The upload was not completed"
+
+
 class UnknownKind(InputError):
     code = "unknown-kind"
     title = "There is no processor of that kind"
@@ -153,9 +185,19 @@ class ResultNotReady(Conflict):
     title = "The result is not ready"
 
 
+class JobCanceled(Conflict):
+    code = "canceled"
+    title = "The job was canceled"
+
+
 class Unavailable(GristmillError):
     code = "unavailable"
     title = "A service we need does not answer"
+
+
+class NotReady(Unavailable):
+    code = "not-ready"
+    title = "Not ready to take requests"
 
 
 class DatabaseUnavailable(Unavailable):

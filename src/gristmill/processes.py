@@ -27,7 +27,7 @@ from gristmill.errors import ProcessFailed
 READY_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0
 LOOK_S = 0.02
-TAIL_LINES = 12
+TAIL_LINES = 8
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1
 
@@ -36,12 +36,13 @@ OnSignal = Callable[[int, FrameType | None], object] | int | None
 
 @dataclass(frozen=True)
 class Program:
-    """A program to run. `environment` is its whole environment; without `log` it writes where we write."""
+    """A program to run in `folder`, or where we are. `environment` is all it gets; without `log` it writes to ours."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
     log: Path | None = None
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -163,16 +164,15 @@ def _leave(number: int) -> NoReturn:
 def _spawn(program: Program) -> subprocess.Popen[bytes]:
     """Start it behind our own first lines (`main`), which tie its life to ours and become it."""
     command = [sys.executable, "-m", "gristmill.processes", str(os.getpid()), *program.command]
-    environment = dict(program.environment)
-    if program.log is None:
-        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
-    with program.log.open("ab") as log:
+    with contextlib.ExitStack() as stack:
+        log = None if program.log is None else stack.enter_context(program.log.open("ab"))
         return subprocess.Popen(
             command,
-            env=environment,
+            env=dict(program.environment),
+            cwd=program.folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
-            stderr=subprocess.STDOUT,
+            stderr=None if log is None else subprocess.STDOUT,
             process_group=0,
         )
 

@@ -1,0 +1,90 @@
+"""The client and a real API and worker understand each other."""
+
+import hashlib
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+import pytest
+
+from gristmill.client import Client, Job, ProblemError
+from gristmill.processes import Processes, Program
+
+CSV = b"speed,kind\n" + b"".join(b"%d,bird\n" % (100 + row % 7) for row in range(999)) + b"9000,bird\n"
+
+
+@pytest.fixture
+def processes() -> Iterator[Processes]:
+    with Processes() as running:
+        yield running
+
+
+@pytest.fixture
+def child_environment(environment: dict[str, str]) -> dict[str, str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return {**os.environ, **environment, "API_PORT": str(probe.getsockname()[1])}
+
+
+def start(processes: Processes, name: str, environment: dict[str, str], folder: Path) -> None:
+    command = [sys.executable, "-m", "gristmill", name]
+    processes.start(Program(name, command, environment, log=folder / f"{name}.log", folder=folder))
+
+
+@pytest.fixture
+def client(processes: Processes, child_environment: dict[str, str], tmp_path: Path) -> Iterator[Client]:
+    with Client(f"http://127.0.0.1:{child_environment['API_PORT']}") as opened:
+        start(processes, "api", child_environment, tmp_path)
+        processes.wait_ready("api", opened.ready)
+        yield opened
+
+
+def test_from_upload_to_a_checked_download(
+    client: Client, processes: Processes, child_environment: dict[str, str], tmp_path: Path
+) -> None:
+    start(processes, "worker", child_environment, tmp_path)
+    (tmp_path / "speeds.csv").write_bytes(CSV)
+    uploaded = client.upload(tmp_path / "speeds.csv")
+    assert (uploaded.name, uploaded.sha256) == ("speeds.csv", hashlib.sha256(CSV).hexdigest())
+    seen: list[Job] = []
+    posted = client.submit("anomalies", uploaded.id, {"method": "iqr"})
+    job = client.wait(posted.id, on_change=seen.append, timeout_s=60)
+    assert (job.status, job.error) == ("completed", None)
+    assert seen[-1] == job
+    dataset = client.dataset(uploaded.id)
+    assert (dataset.status, dataset.rows_read, dataset.rows_loaded, dataset.rows_rejected) == ("ready", 1000, 1000, 0)
+    result = client.result(job.id)
+    assert result.report["rows_flagged"] == 1
+    (table,) = (file for file in result.files if file.rows is not None)
+    found = pl.read_parquet(client.download(table, to=tmp_path / table.name))
+    assert found.select("row_number", "speed").rows() == [(999, 9000)]
+    assert [known.status for known in client.jobs(dataset_id=uploaded.id, kind="ingest")] == ["completed"]
+
+
+def test_a_job_is_canceled(client: Client) -> None:
+    posted = client.submit("metrics", client.upload(CSV, name="speeds").id)
+    assert posted.status == "pending", "there is no worker"
+    assert client.cancel(posted.id).status == "canceled"
+    assert client.wait(posted.id).status == "canceled"
+
+
+def test_what_the_server_refuses_is_a_problem(client: Client) -> None:
+    dataset = client.upload(CSV, name="speeds")
+    with pytest.raises(ProblemError) as unknown_kind:
+        client.submit("magic", dataset.id)
+    assert unknown_kind.value.problem.type.endswith("unknown-kind")
+    with pytest.raises(ProblemError) as wrong_params:
+        client.submit("anomalies", dataset.id, {"threshold": -1})
+    assert wrong_params.value.problem.status == 422
+    assert [fault.pointer for fault in wrong_params.value.problem.errors] == ["/params/threshold"]
+    with pytest.raises(ProblemError) as not_found:
+        client.job(str(uuid4()))
+    assert not_found.value.problem.status == 404
+    with pytest.raises(ProblemError) as not_ready:
+        client.result(client.submit("metrics", dataset.id).id)
+    assert not_ready.value.problem.status == 409
+    assert not_ready.value.retry_after_s is not None

@@ -1,0 +1,45 @@
+"""The README's session does what it says when it is pasted."""
+
+import asyncio
+import json
+import os
+import re
+from pathlib import Path
+
+import polars as pl
+
+from tests.e2e.system import System
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def session() -> str:
+    blocks = re.findall(
+        r"<!-- This block is run as a test, as it stands. -->\n```bash\n(.*?)```", README.read_text(), re.S
+    )
+    assert len(blocks) == 1
+    return str(blocks[0])
+
+
+async def test_the_curl_session_works_as_pasted(system: System, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-euo", "pipefail", "-c", session(),
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "API": system.url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said, complained = await asyncio.wait_for(process.communicate(), 90)
+    assert process.returncode == 0, complained.decode()
+    events, dataset, result = (json.loads(line) for line in said.decode().splitlines() if line)
+    assert [event["type"] for event in events["items"]][-1] == "completed"
+    assert (dataset["rows_read"], dataset["rows_loaded"], dataset["rows_rejected"]) == (8, 7, 1)
+    assert result["rows"] == 1
+    flagged = pl.read_parquet(tmp_path / "anomalies.parquet")
+    assert flagged["temperature"].to_list() == [980.0]
+
+
+async def test_the_session_is_for_the_port_that_is_the_default() -> None:
+    from gristmill.settings import Settings
+
+    assert f"API=${{API:-http://127.0.0.1:{Settings.model_fields['api_port'].default}}}" in session()
