@@ -1,6 +1,7 @@
 """Real PostgreSQL and real S3 for every test: the embedded services, a migrated template, a fresh clone a test."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from alembic.config import Config
 from gristmill import embedded
 from gristmill.db.engine import Database
 from gristmill.embedded import Endpoints
+from gristmill.errors import EmbeddedServiceError
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings, load_settings
 
@@ -34,9 +36,12 @@ def no_settings_from_outside() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def endpoints() -> Iterator[Endpoints]:
-    """The checkout's embedded services, held for the session; shared with whoever else holds them."""
-    with embedded.hold(ROOT / ".gristmill") as held:
+    """The tests' own embedded services, held for the session; shared with other sessions, wiped by the last."""
+    folder = ROOT / ".gristmill-test"
+    with embedded.hold(folder) as held:
         yield held
+    with contextlib.suppress(EmbeddedServiceError):  # another session holds them still
+        embedded.reset(folder)
 
 
 @pytest.fixture(scope="session")

@@ -77,7 +77,8 @@ def test_the_worker_is_stopped_later_than_it_gives_its_jobs_back(services: dict[
     worker = services["worker"]
     soft_stop = Settings.model_fields["soft_stop_s"].default
     assert worker["environment"]["SOFT_STOP_S"] == f"${{SOFT_STOP_S:-{soft_stop:.0f}}}"
-    assert seconds(worker["stop_grace_period"]) > 2 * soft_stop
+    lease = Settings.model_fields["lease_s"].default
+    assert seconds(worker["stop_grace_period"]) > soft_stop + lease + 40
 
 
 def test_workers_can_be_scaled(services: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from alembic import command
 
 from gristmill import __version__, doctor, embedded
 from gristmill.api.app import serve
-from gristmill.bootstrap import DATA_FOLDER, add_bootstrap_key, child_environment, configured, prepare
+from gristmill.bootstrap import DATA_FOLDER, add_bootstrap_key, configured, prepare
 from gristmill.db.engine import Database
 from gristmill.db.keys import add_key, list_keys, revoke_key
 from gristmill.db.migrations import alembic_config, upgrade
@@ -88,7 +88,7 @@ def demo(
             settings = load_settings(endpoints.environment(), env_file=None)
             configure_logging("warning", "console")
             uvloop.run(prepare(settings))
-            yield child_environment(settings)
+            yield {**os.environ, **settings.environment()}
 
     raise typer.Exit(run_demo(prepared, out))
 

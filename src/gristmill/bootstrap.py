@@ -46,17 +46,6 @@ def _services_not_named(given: Mapping[str, str | None]) -> tuple[str, ...]:
     return tuple(prefix for prefix, name in services.items() if not given.get(name))
 
 
-def child_environment(settings: Settings) -> dict[str, str]:
-    """The environment in which a child process reads these same settings."""
-    environment = dict(os.environ)
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if value is not None and value != field.default:
-            plain = value.get_secret_value() if hasattr(value, "get_secret_value") else value
-            environment[name.upper()] = str(plain).lower() if isinstance(plain, bool) else str(plain)
-    return environment
-
-
 async def prepare(settings: Settings) -> None:
     """Migrate the database, create the buckets and the bootstrap key; nothing happens to what is there already."""
     await upgrade(settings)

@@ -1,12 +1,12 @@
 """`gristmill run`: the API and a worker on this machine until Ctrl-C, restarted when the code changes if asked for."""
 
+import os
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from gristmill.bootstrap import child_environment
 from gristmill.processes import Processes, Program
 from gristmill.settings import Settings
 
@@ -21,7 +21,7 @@ def run_all(settings: Settings, *, reload: bool = False) -> None:
     Raises:
         ProcessFailed: one of the two ended by itself.
     """
-    environment = child_environment(settings)
+    environment = {**os.environ, **settings.environment()}
     with Processes(stop_limit_s=settings.soft_stop_s + 10) as processes:
         _start(processes, environment, settings)
         sys.stdout.write(_welcome(settings))

@@ -126,6 +126,11 @@ class Settings(BaseSettings):
     def public_s3_endpoint(self) -> str:
         return str(self.s3_public_endpoint_url or self.s3_endpoint_url).rstrip("/")
 
+    def environment(self) -> dict[str, str]:
+        """The environment in which another process reads these same settings, secrets included."""
+        values = {name.upper(): getattr(self, name) for name in type(self).model_fields}
+        return {name: _plain(value) for name, value in values.items() if value is not None}
+
 
 def load_settings(overrides: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> Settings:
     """Read the settings. `overrides` (environment names) win over the environment, which wins over `.env`.
@@ -144,6 +149,16 @@ def load_settings(overrides: Mapping[str, str] | None = None, *, env_file: Path 
         f"  {fault.pointer}: {fault.detail}" if fault.pointer else f"  {fault.detail}" for fault in faults
     )
     raise ConfigurationError(f"These settings are missing or wrong:\n{listed}", errors=faults)
+
+
+def _plain(value: object) -> str:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
 
 
 def _field_or_alias(name: str) -> str:

@@ -12,12 +12,17 @@ Nothing of a user's data goes into a log line: ids, counts, sizes, durations, ki
 | worker.draining | worker_id, running, signal | a stop was asked for |
 | worker.backoff | worker_id, task, error, delay_s | a side task lost PostgreSQL and waits |
 | worker.task_died | worker_id, task, error | a side task ended by a defect; the worker stops |
+| worker.left_rows | worker_id, error | PostgreSQL was away when the worker stopped; others take back what it held |
 | job.claimed | job_id, kind, attempt, lease | |
 | job.outcome | job_id, kind, attempt, lease, outcome, code, seconds | an outcome is recorded |
 | job.lease_lost | job_id, lease | a write was refused by the fence; the work is dropped |
-| job.rescued | job_id, attempt | an expired lease was taken back |
-| executor.started, executor.exited | pid, code | |
-| executor.killed | pid, job_id, reason | cancel, time-out, stop, or lost lease |
+| job.rescued | lease, status | an expired lease was taken back |
+| job.defect | job_id, lease, problem_id, error, frames | a job hit a defect of ours; the user has the problem's id |
+| job.unstorable | job_id, problem_id, error | an outcome did not fit the database; the job failed instead |
+| job.left_objects | job_id, lease, error | a lost attempt's objects were not removed at once; the sweeper will |
+| executor.started | pid | an executor is ready for jobs |
+| executor.exited | pid, code | an executor is gone; -9: killed |
+| executor.killed | pid, job_id, reason | canceled, timed_out, lease_lost, or not_ready |
 | chore.ran | chore, counts | a background chore did something |
 | embedded.started, embedded.stopped | service, port | |
 """

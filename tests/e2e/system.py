@@ -1,13 +1,14 @@
 """The API and a worker as their own processes, and HTTP to speak to them."""
 
+import asyncio
+import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import httpx
 
@@ -56,32 +57,22 @@ def free_port() -> int:
         return port
 
 
-@contextmanager
-def programs(
-    environment: Mapping[str, str], folder: Path, *names: str, ready: str = READY
-) -> Iterator[tuple[str, Processes]]:
-    """`gristmill <name>` for each name; answers the API's URL."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    whole = {"PATH": "/usr/bin:/bin", **SHORT, **environment, "API_PORT": str(port)}
-    with Processes() as processes:
-        for name in names:
-            command = [sys.executable, "-m", "gristmill", name, "--data", str(folder / "unused")]
-            processes.start(Program(name, command, whole, folder / f"{name}.log"))
-        processes.wait_ready("api", lambda: answers(url + ready))
-        yield url, processes
-
-
 @asynccontextmanager
 async def running_system(
     environment: Mapping[str, str], folder: Path, *, ready: str = READY, worker: bool = True
 ) -> AsyncIterator[System]:
     """An API, a worker unless told not to, and a client that waits for them."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    whole = {"PATH": os.environ["PATH"], **SHORT, **environment, "API_PORT": str(port)}
     names = ("api", "worker") if worker else ("api",)
-    with programs(environment, folder, *names, ready=ready) as (url, processes):
+    with Processes() as processes:
+        for name in names:
+            command = [sys.executable, "-m", "gristmill", name, "--data", str(folder / "unused")]
+            processes.start(Program(name, command, whole, folder / f"{name}.log"))
+        # Waited for in a thread: a proxy that they talk through runs on this loop.
+        await asyncio.to_thread(processes.wait_ready, "api", lambda: answers(url + ready))
         async with httpx.AsyncClient(base_url=url, timeout=30) as http:
             yield System(url, http, processes, folder)
-
-
-def job_of(answer: httpx.Response) -> str:
-    return str(UUID(answer.json()["id"]))
+        for name in names:
+            await asyncio.to_thread(processes.stop, name)

@@ -18,6 +18,8 @@ import polars as pl
 import psutil
 import pytest
 
+from gristmill import embedded
+
 MARK = "GRISTMILL_DEMO_OF_TEST"
 LIMIT_S = 150.0
 pytestmark = pytest.mark.timeout(400)
@@ -92,6 +94,8 @@ def demo(folder: Path) -> Iterator[Demo]:
     finally:
         process.kill()
         process.communicate()
+        if (folder / "data").is_dir():
+            embedded.reset(folder / "data")  # what it keeps elsewhere too
 
 
 def test_the_demo_goes_from_nothing_to_a_picture(tmp_path: Path) -> None:

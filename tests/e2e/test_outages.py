@@ -1,10 +1,12 @@
 """PostgreSQL or S3 away, at the start or in between: clear problems, no half rows, and all goes on by itself."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -154,17 +156,18 @@ def test_doctor_names_what_is_missing(environment: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk() -> Iterator[Path]:
     """A folder that holds 700 MB. Only root can make one."""
     if os.geteuid() != 0:
         pytest.skip("a disk of a fixed size is root's to make")
-    folder = tmp_path / "small disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700m,mode=755", "tmpfs", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with TemporaryDirectory(prefix="small disk ") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # the servers' own user has to reach it
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700m,mode=755", "tmpfs", name], check=True)
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "--lazy", name], check=True)
 
 
 async def test_a_full_disk_refuses_uploads_and_keeps_what_it_has(small_disk: Path, tmp_path: Path) -> None:
@@ -175,6 +178,7 @@ async def test_a_full_disk_refuses_uploads_and_keeps_what_it_has(small_disk: Pat
         await upgrade(load_settings(endpoints.environment(), env_file=None))
         async with running_system({**endpoints.environment(), **QUICK}, tmp_path, worker=False) as system:
             kept: list[str] = []
+            assert shutil.disk_usage(small_disk).used > 30_000_000, "the data is on the small disk"
             for _ in range(40):
                 answer = await system.upload(content, "noise.csv")
                 if answer.status_code != 201:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import assert_never
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from gristmill.db.datasets import settle_datasets
@@ -16,7 +17,7 @@ from gristmill.db.rows import claimed_job
 from gristmill.domain.job import ClaimedJob, JobStatus, Progress
 from gristmill.domain.outcome import Canceled, Completed, Failed, Interrupted, Outcome, Retry, outcome_name
 from gristmill.domain.retry import after_failure
-from gristmill.errors import WorkerLost
+from gristmill.errors import InternalError, WorkerLost
 
 # The materialized CTE is a fence: without it the planner may claim more rows than LIMIT. ORDER BY names every column
 # of the partial index, so the claim reads the index in order and never walks past finished rows.
@@ -114,7 +115,7 @@ WHERE status = 'running' AND lease_expires_at < now()
 ORDER BY lease_expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 
-COMMITTED = "SELECT lease FROM job_results WHERE lease = ANY ($1::bigint[])"
+ENDED = "SELECT lease, outcome FROM job_attempts WHERE lease = ANY ($1::bigint[]) AND outcome IS NOT NULL"
 
 HELD = "SELECT id, lease FROM jobs WHERE status = 'running' AND worker_id = $1"
 
@@ -170,15 +171,23 @@ async def record_outcomes(database: Database, endings: Sequence[Ending]) -> dict
     """Record what became of attempts, in one transaction.
 
     Answers lease → the job's new status. A lease that is missing was refused by the fence: it was lost before.
+
+    Raises:
+        InternalError: one of them can't be stored (a NUL in a text, a broken invariant); none of them was.
     """
-    async with database.driver() as driver, driver.transaction():
-        return await _record(driver, endings)
+    try:
+        async with database.driver() as driver, driver.transaction():
+            return await _record(driver, endings)
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        raise InternalError(f"An outcome does not fit the database ({error.sqlstate})") from error
 
 
-async def committed_leases(database: Database, leases: Sequence[int]) -> set[int]:
-    """Those of the leases whose completion is committed: what to ask when a connection died during COMMIT."""
+async def ended_attempts(database: Database, leases: Sequence[int]) -> dict[int, str]:
+    """Lease → the outcome that is recorded for it, by whomever. What to ask when a connection died during COMMIT:
+    a lease whose outcome is `completed` has its result committed, in the same transaction.
+    """
     async with database.driver() as driver:
-        return {record["lease"] for record in await driver.fetch(COMMITTED, leases)}
+        return {record["lease"]: record["outcome"] for record in await driver.fetch(ENDED, leases)}
 
 
 async def held_jobs(database: Database, worker_id: UUID) -> dict[int, UUID]:

@@ -1,6 +1,7 @@
 """Statements on datasets and on uploads under way. Each is bounded by owner, but for the worker's own."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import assert_never
 from uuid import UUID
 
@@ -36,6 +37,10 @@ WITH finished AS (
     SELECT pg_notify('gristmill_jobs', '') FROM ingest
 )
 SELECT added.id FROM added, woken
+"""
+
+DROP_STALE_UPLOAD = """
+DELETE FROM uploads WHERE id = $1 AND touched_at < now() - make_interval(secs => $2) RETURNING true
 """
 
 STALE_UPLOADS = """
@@ -95,6 +100,18 @@ async def drop_upload(database: Database, upload_id: UUID) -> None:
 async def stale_uploads(database: Database, *, idle_s: float, limit: int = 100) -> list[UUID]:
     async with database.driver() as driver:
         return [record["id"] for record in await driver.fetch(STALE_UPLOADS, idle_s, limit)]
+
+
+@asynccontextmanager
+async def dropping_stale_upload(
+    database: Database, upload_id: UUID, *, idle_s: float, deadline_s: float
+) -> AsyncIterator[bool]:
+    """Drop an upload's row if it is stale still, and remove its objects before that is committed.
+
+    Whoever would make it a dataset waits meanwhile, and finds it gone; if the removal fails, the row stays.
+    """
+    async with database.driver(deadline_s=deadline_s) as driver, driver.transaction():
+        yield bool(await driver.fetchval(DROP_STALE_UPLOAD, upload_id, idle_s))
 
 
 async def commit_upload(

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from gristmill.errors import DatabaseUnavailable
+from gristmill.errors import DatabaseUnavailable, GristmillError
 from gristmill.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def connect_options(settings: Settings, *, application: str) -> dict[str, Any]:
 def unavailable(error: BaseException) -> DatabaseUnavailable | None:
     """The error as ours when it says that the database can't be reached or lost its footing, else None."""
     cause: BaseException | None = error
+    if isinstance(error, GristmillError):
+        return None  # ours already, whatever lies beneath it
     if isinstance(error, PoolTimeoutError | TimeoutError):
         return DatabaseUnavailable("PostgreSQL did not answer in time")
     if isinstance(error, DBAPIError):

@@ -1,0 +1,137 @@
+"""Records outcomes, in batches: while one statement is under way, the next batch gathers."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from gristmill.db.claims import Ending, ended_attempts, record_outcomes
+from gristmill.db.engine import Database
+from gristmill.domain.job import JobStatus
+from gristmill.domain.outcome import Failed, Interrupted, Outcome, Retry, outcome_name
+from gristmill.errors import InternalError, Unavailable
+from gristmill.telemetry import get_logger
+from gristmill.worker.attempt import Attempt, Attempts
+from gristmill.worker.cleaner import Cleaner
+from gristmill.worker.tasks import Backoff
+
+log = get_logger(__name__)
+
+BATCH = 200
+WAITING = 1000
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of an attempt, as its executor saw it. The database may see it otherwise."""
+
+    attempt: Attempt
+    outcome: Outcome
+    stand_in: bool = False
+
+    @property
+    def ending(self) -> Ending:
+        return Ending(self.attempt.job.id, self.attempt.job.lease, self.outcome)
+
+
+class Completer:
+    """`on_retry` is called when a job is to be tried again: the producer does not know yet when it is due."""
+
+    def __init__(
+        self,
+        database: Database,
+        worker_id: UUID,
+        attempts: Attempts,
+        cleaner: Cleaner,
+        *,
+        on_retry: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._attempts = attempts
+        self._cleaner = cleaner
+        self._on_retry = on_retry
+        self._queue: asyncio.Queue[Decision] = asyncio.Queue(WAITING)
+        self._backoff = Backoff("completer", worker_id)
+
+    async def submit(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Have an outcome recorded; waits while too many are waiting already."""
+        await self._queue.put(Decision(attempt, outcome))
+        attempt.decided = True
+
+    def drop(self, attempt: Attempt) -> None:
+        """Forget an attempt whose lease is lost: nothing is recorded, its objects go."""
+        attempt.decided = True
+        log.warning("job.lease_lost", job_id=str(attempt.job.id), lease=attempt.job.lease)
+        self._cleaner.remove(attempt.job)
+        self._attempts.remove(attempt)
+
+    async def run(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            await self._record(batch)
+
+    async def _record(self, batch: list[Decision]) -> None:
+        while True:
+            try:
+                await self._record_once(batch)
+            except Unavailable as error:
+                await self._backoff.wait(error)
+            except InternalError as error:
+                await self._record_apart(batch, error)
+                return
+            else:
+                self._backoff.reset()
+                return
+
+    async def _record_once(self, batch: list[Decision]) -> None:
+        statuses = await record_outcomes(self._database, [decision.ending for decision in batch])
+        missing = [decision.ending.lease for decision in batch if decision.ending.lease not in statuses]
+        # Refused, or recorded by a transaction whose answer never came. Both are settled by now: recording waited for
+        # the row, and the lease is not the row's any more.
+        ended = await ended_attempts(self._database, missing) if missing else {}
+        for decision in batch:
+            lease = decision.ending.lease
+            self._conclude(decision, status=statuses.get(lease), recorded=ended.get(lease))
+
+    async def _record_apart(self, batch: list[Decision], error: InternalError) -> None:
+        """One outcome can't be stored: find it, and fail its job instead, so that the others are not held up."""
+        if len(batch) > 1:
+            for decision in batch:
+                await self._record([decision])
+            return
+        if batch[0].stand_in:
+            raise error
+        problem_id = uuid4()
+        log.error("job.unstorable", job_id=str(batch[0].attempt.job.id), problem_id=str(problem_id), error=error.detail)
+        failed = Failed(InternalError(f"The outcome could not be stored (id {problem_id})").problem())
+        await self._record([Decision(batch[0].attempt, failed, stand_in=True)])
+
+    def _conclude(self, decision: Decision, *, status: JobStatus | None, recorded: str | None) -> None:
+        attempt, job = decision.attempt, decision.attempt.job
+        name = outcome_name(decision.outcome)
+        if status is None and recorded != name:
+            self.drop(attempt)
+            return
+        if status is JobStatus.CANCELED:
+            name = "canceled"
+        log.info(
+            "job.outcome",
+            job_id=str(job.id),
+            kind=job.kind,
+            attempt=job.attempt,
+            lease=job.lease,
+            outcome=name,
+            code=decision.outcome.problem.code if isinstance(decision.outcome, Failed | Retry) else None,
+            seconds=attempt.seconds,
+        )
+        if name != "completed" and _may_have_written(decision):
+            self._cleaner.remove(job)
+        if name == "retry":
+            self._on_retry()
+        self._attempts.remove(attempt)
+
+
+def _may_have_written(decision: Decision) -> bool:
+    return decision.attempt.began or not isinstance(decision.outcome, Interrupted)

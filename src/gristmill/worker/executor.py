@@ -1,0 +1,204 @@
+"""One executor: a child process kept warm over jobs, and the way of each job through it.
+
+take ─▶ compute (child) ─▶ judge ─▶ hand over ─▶ take …
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import assert_never
+from uuid import UUID
+
+from gristmill.domain.outcome import Canceled, Outcome
+from gristmill.domain.retry import after_failure, backoff_s
+from gristmill.errors import ExecutorLost, GristmillError, Problem, ProcessFailed, TimedOut
+from gristmill.settings import Settings
+from gristmill.telemetry import get_logger
+from gristmill.worker.attempt import Attempt, StopReason
+from gristmill.worker.completer import Completer
+from gristmill.worker.process import ChildProcess
+from gristmill.worker.producer import Producer
+from gristmill.worker.protocol import Advanced, Broken, Done, Ready, Run
+from gristmill.worker.scratch import Scratch
+from gristmill.worker.tasks import jittered
+
+log = get_logger(__name__)
+
+READY_S = 60.0
+MOST_FALSE_STARTS = 5
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """We killed the child."""
+
+    reason: StopReason
+
+
+@dataclass(frozen=True)
+class Died:
+    """The child died by itself, or by another's hand. `code` is its exit status, -9 for SIGKILL."""
+
+    code: int | None
+
+
+Answer = Done | Broken | Stopped | Died
+
+
+class Executor:
+    def __init__(
+        self, settings: Settings, worker_id: UUID, producer: Producer, completer: Completer, scratch: Scratch
+    ) -> None:
+        self._settings = settings
+        self._worker_id = worker_id
+        self._producer = producer
+        self._completer = completer
+        self._scratch = scratch
+        self._rng = random.Random()
+
+    async def run(self) -> None:
+        """Run jobs for ever, in one child after the other.
+
+        Raises:
+            ProcessFailed: children can't be started.
+        """
+        while True:
+            child = await self._started()
+            try:
+                await self._use(child)
+            finally:
+                await child.kill()
+
+    async def _started(self) -> ChildProcess:
+        for false_starts in range(MOST_FALSE_STARTS):
+            child = await ChildProcess.start(self._settings, self._scratch.folder)
+            ready = False
+            try:
+                async with asyncio.timeout(READY_S):
+                    ready = isinstance(await child.receive(), Ready)
+            except TimeoutError:
+                log.warning("executor.killed", pid=child.pid, job_id=None, reason="not_ready")
+            finally:
+                if not ready:
+                    await child.kill()
+            if ready:
+                log.info("executor.started", pid=child.pid)
+                return child
+            await asyncio.sleep(jittered(2.0**false_starts))
+        raise ProcessFailed(f"{MOST_FALSE_STARTS} executors in a row died before they were ready")
+
+    async def _use(self, child: ChildProcess) -> None:
+        """Give the child job after job, until it is dead."""
+        while not child.exited.done():
+            attempt = await self._next(child)
+            if attempt is None:
+                return
+            answer = await self._compute(attempt, child)
+            outcome = self._judge(attempt, answer)
+            await self._hand_over(attempt, outcome)
+
+    async def _next(self, child: ChildProcess) -> Attempt | None:
+        taking = asyncio.create_task(self._producer.take(), name="take")
+        try:
+            await asyncio.wait({taking, child.exited}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not taking.done():
+                taking.cancel()
+        if not taking.done():
+            return None
+        attempt = taking.result()
+        if child.exited.done():
+            self._producer.put_back(attempt)
+            return None
+        return attempt
+
+    async def _compute(self, attempt: Attempt, child: ChildProcess) -> Answer:
+        """Let the child do it, until it answers or dies, the time is over, or the attempt is asked to stop.
+
+        When this returns, nothing runs for the attempt any more.
+        """
+        if attempt.stop_reason is not None:
+            return Stopped(attempt.stop_reason)
+        folder = self._scratch.place(attempt.job.lease)
+        attempt.began = True
+        answering = asyncio.create_task(self._answer(attempt, child, str(folder)), name=f"compute-{attempt.job.lease}")
+        stopping = asyncio.create_task(attempt.stop_asked.wait(), name=f"stop-{attempt.job.lease}")
+        try:
+            await asyncio.wait(
+                {answering, stopping}, timeout=attempt.job.timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if answering.done():
+                answer = answering.result()
+                return Died(await child.kill()) if answer is None else answer
+            return await self._stop(attempt, child)
+        finally:
+            answering.cancel()
+            stopping.cancel()
+            await self._scratch.remove(folder)
+
+    async def _answer(self, attempt: Attempt, child: ChildProcess, folder: str) -> Done | Broken | None:
+        await child.send(Run(attempt.job, folder))
+        while True:
+            match await child.receive():
+                case Advanced(progress=progress):
+                    attempt.progress = progress
+                case Done() | Broken() as answer:
+                    return answer
+                case Ready() | None:
+                    return None
+
+    async def _stop(self, attempt: Attempt, child: ChildProcess) -> Stopped:
+        reason = attempt.stop_reason or StopReason.TIMED_OUT
+        await child.kill()
+        log.info("executor.killed", pid=child.pid, job_id=str(attempt.job.id), reason=reason)
+        return Stopped(reason)
+
+    def _judge(self, attempt: Attempt, answer: Answer) -> Outcome | None:
+        """What the answer means for the job; None: it is not ours any more."""
+        match answer:
+            case Done(completed=completed):
+                return completed
+            case Broken(problem=problem, permanent=permanent):
+                return self._failure(attempt, problem, permanent=permanent)
+            case Died(code=code):
+                return self._failed_by(attempt, ExecutorLost(_how_it_died(code)))
+            case Stopped(reason=reason):
+                return self._stopped(attempt, reason)
+            case _ as never:
+                assert_never(never)
+
+    def _stopped(self, attempt: Attempt, reason: StopReason) -> Outcome | None:
+        match reason:
+            case StopReason.TIMED_OUT:
+                return self._failed_by(attempt, TimedOut(f"It took longer than {attempt.job.timeout_s} s"))
+            case StopReason.CANCELED:
+                return Canceled()
+            case StopReason.LEASE_LOST:
+                return None
+            case _ as never:
+                assert_never(never)
+
+    async def _hand_over(self, attempt: Attempt, outcome: Outcome | None) -> None:
+        if outcome is None:
+            self._completer.drop(attempt)
+        else:
+            await self._completer.submit(attempt, outcome)
+
+    def _failed_by(self, attempt: Attempt, error: GristmillError) -> Outcome:
+        return self._failure(attempt, error.problem(), permanent=error.permanent)
+
+    def _failure(self, attempt: Attempt, problem: Problem, *, permanent: bool) -> Outcome:
+        job, settings = attempt.job, self._settings
+        return after_failure(
+            problem,
+            permanent=permanent,
+            attempt=job.attempt,
+            max_attempts=job.max_attempts,
+            delay_s=backoff_s(job.attempt, base_s=settings.retry_base_s, cap_s=settings.retry_cap_s, rng=self._rng),
+        )
+
+
+def _how_it_died(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"The process that ran the job was ended by signal {-code}"
+    return f"The process that ran the job ended with code {code}"

@@ -1,0 +1,99 @@
+"""A child process that computes, seen from the supervisor: started, spoken to, killed."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from gristmill.settings import Settings
+from gristmill.telemetry import get_logger
+from gristmill.worker.protocol import FromChild, FromSupervisor, frame, from_child, read_message
+
+log = get_logger(__name__)
+
+# The child's environment says which descriptor is its end of the pipe, and who its parent is.
+PIPE_FD = "GRISTMILL_PIPE_FD"
+PARENT_PID = "GRISTMILL_PARENT_PID"
+STDERR = 2
+REAP_S = 10.0
+# Executors need no database, and read data from outside.
+KEPT_FROM_CHILDREN = ("postgres_password", "bootstrap_api_key")
+
+
+class ChildProcess:
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self.exited = asyncio.create_task(process.wait(), name=f"wait-{process.pid}")
+
+    @classmethod
+    async def start(cls, settings: Settings, temporary: Path) -> "ChildProcess":
+        """Spawn one. It is not `Ready` yet.
+
+        In a session of its own, so that a terminal's Ctrl-C reaches the supervisor alone.
+        """
+        ours, theirs = socket.socketpair()
+        with ExitStack() as pipe:
+            pipe.callback(ours.close)
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",  # what lies in the current folder is not ours
+                    "-m",
+                    "gristmill.worker.child",
+                    stdin=subprocess.DEVNULL,
+                    stdout=STDERR,
+                    env=_environment(settings, temporary, pipe=theirs.fileno()),
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            pipe.pop_all()
+        return cls(process, reader, writer)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def send(self, message: FromSupervisor) -> None:
+        """Send a message. To a dead child it is lost: `receive` tells."""
+        self._writer.write(frame(message))
+
+    async def receive(self) -> FromChild | None:
+        """The next message; None when the child is dead or talks nonsense."""
+        try:
+            return await read_message(self._reader, from_child)
+        except ValueError:
+            return None
+
+    async def kill(self) -> int | None:
+        """Kill it, if it lives, and wait until it is gone. Answers its exit code (-9: killed)."""
+        if not self.exited.done():
+            try:
+                self._process.kill()
+            except ProcessLookupError:
+                log.debug("executor.gone", pid=self.pid)
+            # A process in an uninterruptible read of a dead disk is not waited for.
+            await asyncio.wait({self.exited}, timeout=REAP_S)
+        self._writer.close()
+        code = self.exited.result() if self.exited.done() else None
+        log.info("executor.exited", pid=self.pid, code=code)
+        return code
+
+
+def _environment(settings: Settings, temporary: Path, *, pipe: int) -> dict[str, str]:
+    threads = max(1, (os.cpu_count() or 1) // settings.concurrency)
+    environment = {"POLARS_MAX_THREADS": str(threads)} | dict(os.environ) | settings.environment()
+    environment |= {name.upper(): "-" for name in KEPT_FROM_CHILDREN}
+    return environment | {
+        PIPE_FD: str(pipe),
+        PARENT_PID: str(os.getpid()),
+        "TMPDIR": str(temporary),
+        "POLARS_TEMP_DIR": str(temporary),
+    }

@@ -1,0 +1,50 @@
+"""Takes back what dead workers held, and forgets those workers."""
+
+import time
+from collections.abc import Callable
+
+from gristmill.db.claims import rescue_jobs
+from gristmill.db.engine import Database
+from gristmill.db.workers import forget_workers
+from gristmill.domain.job import JobStatus
+from gristmill.errors import Unavailable
+from gristmill.settings import Settings
+from gristmill.telemetry import get_logger
+from gristmill.worker.tasks import Counts
+
+log = get_logger(__name__)
+
+SILENT_LEASES = 4
+
+
+class Rescuer:
+    """Any number of workers may do it at the same time: each skips the rows that another one holds."""
+
+    name = "rescuer"
+
+    def __init__(self, settings: Settings, database: Database, *, on_jobs: Callable[[], None]) -> None:
+        # Half a lease at most, so that a job is pending again within two leases.
+        self.interval = settings.lease_s / 2
+        self._settings = settings
+        self._database = database
+        self._on_jobs = on_jobs
+        self._quiet_until = 0.0
+
+    async def run_once(self) -> Counts:
+        try:
+            return await self._rescue()
+        except Unavailable:
+            # While PostgreSQL was away nobody could renew a lease: let the living do so before we take anything.
+            self._quiet_until = time.monotonic() + self._settings.lease_s
+            raise
+
+    async def _rescue(self) -> Counts:
+        if time.monotonic() < self._quiet_until:
+            return {}
+        rescued = await rescue_jobs(self._database)
+        for lease, status in rescued.items():
+            log.warning("job.rescued", lease=lease, status=status)
+        if JobStatus.PENDING in rescued.values():
+            self._on_jobs()
+        silent_s = self._settings.lease_s * SILENT_LEASES
+        return {"rescued": len(rescued), "forgotten": await forget_workers(self._database, silent_s=silent_s)}

@@ -1,0 +1,172 @@
+"""What a child process does with one job: the only code of the worker that touches data. Blocking."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO, cast
+from uuid import uuid4
+
+import msgspec
+
+from gristmill.domain.job import INGEST_KIND, ClaimedJob, Progress
+from gristmill.domain.manifest import Manifest, original_key
+from gristmill.domain.outcome import Completed
+from gristmill.domain.output import OnProgress
+from gristmill.errors import BadData, GristmillError, InternalError
+from gristmill.ingest import IngestOptions, Limits, ingest
+from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, scan
+from gristmill.processors import AnyProcessor, find
+from gristmill.processors.contract import decode_params
+from gristmill.processors.run import Part, run
+from gristmill.settings import Settings
+from gristmill.telemetry import get_logger
+from gristmill.worker.place import place_of_job
+from gristmill.worker.protocol import Broken, Done
+
+log = get_logger(__name__)
+
+PROGRESS_S = 0.2
+
+
+class Workbench:
+    """All that jobs have in common, kept from job to job. `store` belongs to `loop`, which runs in another thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: ObjectStore,
+        loop: asyncio.AbstractEventLoop,
+        processors: Mapping[str, AnyProcessor],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._loop = loop
+        self._processors = processors
+
+    def perform(self, job: ClaimedJob, scratch: Path, on_progress: OnProgress) -> Done | Broken:
+        """Do the job. Whatever goes wrong becomes a problem that quotes nothing of the user's data."""
+        try:
+            scratch.mkdir()
+            return Done(self._complete(job, scratch, Throttled(on_progress)))
+        except BaseException as error:  # noqa: BLE001 (a panic of Polars is no Exception; every job gets an answer)
+            return broken(error, job)
+
+    def _complete(self, job: ClaimedJob, scratch: Path, progress: OnProgress) -> Completed:
+        bucket, prefix = place_of_job(self._settings, job)
+        output = ObjectOutput(self._store, self._loop, bucket, prefix)
+        if job.kind == INGEST_KIND:
+            return self._ingest(job, scratch, output, progress, bucket=bucket, prefix=prefix)
+        return self._process(job, output, progress, bucket=bucket, prefix=prefix)
+
+    def _ingest(
+        self, job: ClaimedJob, scratch: Path, output: ObjectOutput, progress: OnProgress, *, bucket: str, prefix: str
+    ) -> Completed:
+        key = original_key(str(job.dataset.id))
+        found = ingest(
+            lambda: cast("BinaryIO", ObjectSource(self._store, self._loop, bucket, key)),
+            declared=job.dataset.format,
+            size_bytes=job.dataset.size_bytes,
+            options=msgspec.json.decode(job.params, type=IngestOptions),
+            limits=_limits(self._settings),
+            scratch=scratch,
+            output=output,
+            progress=progress,
+        )
+        manifest = Manifest(
+            bucket=bucket,
+            prefix=prefix,
+            files=output.files,
+            rows_in=found.rows_read,
+            rows_out=found.rows_loaded,
+            rows_dropped=found.rows_rejected,
+        )
+        return Completed(manifest, found)
+
+    def _process(
+        self, job: ClaimedJob, output: ObjectOutput, progress: OnProgress, *, bucket: str, prefix: str
+    ) -> Completed:
+        processor = find(job.kind, self._processors)
+        finished = run(
+            processor,
+            params=decode_params(processor, bytes(job.params)),
+            columns=job.dataset.columns,
+            parts=self._parts(job),
+            output=output,
+            progress=progress,
+        )
+        manifest = Manifest(
+            bucket=bucket,
+            prefix=prefix,
+            files=output.files,
+            rows_in=finished.rows_in,
+            rows_out=finished.rows_out,
+            rows_dropped=finished.rows_dropped,
+            report=msgspec.Raw(msgspec.json.encode(finished.report)),
+        )
+        return Completed(manifest)
+
+    def _parts(self, job: ClaimedJob) -> list[Part]:
+        stored = job.dataset.parts
+        if stored is None:
+            raise BadData("The dataset has no parts.")
+        files = [file for file in stored.files if is_part(file.name)]
+        frames = scan(self._settings, stored.bucket, files)
+        return [Part(frame, file.rows or 0) for frame, file in zip(frames, files, strict=True)]
+
+
+class Throttled:
+    """Passes progress on at most every `PROGRESS_S` seconds, and whenever the stage changes."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
+        self._stage: str | None = None
+        self._next = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.stage == self._stage and now < self._next:
+            return
+        self._stage, self._next = progress.stage, now + PROGRESS_S
+        self._on_progress(progress)
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of an ingest holds rows of the dataset, as against those that were rejected."""
+    return name.startswith("part-")
+
+
+def broken(error: BaseException, job: ClaimedJob) -> Broken:
+    """An exception as the problem of its job. What is not one of ours gets an id, and its frames go to the log."""
+    if isinstance(error, GristmillError):
+        return Broken(error.problem(), error.permanent)
+    told = classify(error) if isinstance(error, Exception) else InternalError(type(error).__name__)
+    if not isinstance(told, InternalError):
+        return Broken(told.problem(), told.permanent)
+    problem_id = uuid4()
+    # Neither message nor values: parsers quote what they read.
+    log.error(
+        "job.defect",
+        job_id=str(job.id),
+        lease=job.lease,
+        problem_id=str(problem_id),
+        error=type(error).__name__,
+        frames=_frames(error),
+    )
+    detail = f"An unexpected error ({type(error).__name__}); our log has it under the id {problem_id}"
+    return Broken(InternalError(detail).problem(), permanent=False)
+
+
+def _frames(error: BaseException) -> list[str]:
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        part_rows=settings.part_rows,
+        max_columns=settings.max_columns,
+        max_cell_bytes=settings.max_cell_bytes,
+        max_expanded_bytes=settings.max_expanded_bytes,
+    )

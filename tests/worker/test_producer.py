@@ -1,0 +1,122 @@
+"""The producer never claims more than its free slots, and gives back what it can't use."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import pytest
+
+from gristmill.db import claims
+from gristmill.db.engine import Database
+from gristmill.domain.job import JobStatus
+from gristmill.domain.manifest import Manifest
+from gristmill.domain.outcome import Completed
+from gristmill.objects import ObjectStore
+from gristmill.settings import Settings
+from gristmill.worker.attempt import Attempts
+from gristmill.worker.cleaner import Cleaner
+from gristmill.worker.completer import Completer
+from gristmill.worker.producer import Producer
+from tests.worker.rig import Bench, ingested, until
+
+DONE = Completed(Manifest("job-results", "r/", ()))
+
+
+class Shop:
+    def __init__(self, settings: Settings, database: Database, store: ObjectStore) -> None:
+        self.worker_id = uuid4()
+        self.attempts = Attempts()
+        awake = asyncio.Event()
+        self.completer = Completer(
+            database, self.worker_id, self.attempts, Cleaner(settings, store), on_retry=awake.set
+        )
+        self.producer = Producer(settings, database, self.worker_id, self.attempts, self.completer, awake=awake)
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        completing = asyncio.create_task(self.completer.run())
+        producing = asyncio.create_task(self.producer.run())
+        try:
+            yield
+        finally:
+            self.producer.stop()
+            await producing
+            completing.cancel()
+            await asyncio.gather(completing, return_exceptions=True)
+
+
+@pytest.fixture
+def shop(settings: Settings, database: Database, store: ObjectStore) -> Shop:
+    return Shop(settings.model_copy(update={"poll_s": 0.2}), database, store)
+
+
+async def running_jobs(bench: Bench) -> int:
+    async with bench.database.driver() as driver:
+        return int(await driver.fetchval("SELECT count(*) FROM jobs WHERE status = 'running'"))
+
+
+async def test_it_claims_as_many_as_wait_for_a_job(bench: Bench, shop: Shop) -> None:
+    dataset_id = await ingested(bench)
+    for _ in range(5):
+        await bench.job(dataset_id)
+    async with shop.working():
+        assert shop.producer.free == 0
+        first, second = await asyncio.gather(shop.producer.take(), shop.producer.take())
+        assert first.job.id != second.job.id
+        assert await running_jobs(bench) == 2
+        third = await shop.producer.take()
+        assert len(shop.attempts) == 3
+        assert third.job.lease not in (first.job.lease, second.job.lease)
+
+
+async def test_a_delayed_job_does_not_wait_for_the_poll(
+    bench: Bench, settings: Settings, database: Database, store: ObjectStore
+) -> None:
+    shop = Shop(settings.model_copy(update={"poll_s": 3600.0}), database, store)
+    job_id = await bench.job(await ingested(bench))
+    async with database.driver() as driver:
+        await driver.execute("UPDATE jobs SET scheduled_at = now() + interval '1.5 s' WHERE id = $1", job_id)
+    async with shop.working():
+        async with asyncio.timeout(60):
+            attempt = await shop.producer.take()
+        assert attempt.job.id == job_id
+
+
+async def test_what_was_claimed_and_never_heard_of_is_given_back(bench: Bench, shop: Shop) -> None:
+    job_id = await bench.job(await ingested(bench))
+    # As when the connection dies after the claim has committed.
+    await claims.claim_jobs(bench.database, worker_id=shop.worker_id, limit=1, lease_s=3600)
+    shop.producer.doubt()
+    async with shop.working():
+        attempt = await shop.producer.take()
+        assert (attempt.job.id, attempt.job.attempt) == (job_id, 1)
+    assert await bench.events(job_id) == ["created", "claimed", "interrupted", "claimed"]
+
+
+async def test_a_claim_that_ends_after_the_stop_is_given_back(bench: Bench, shop: Shop) -> None:
+    job_id = await bench.job(await ingested(bench))
+    async with bench.database.driver() as blocker:
+        # The claim waits for the attempts' table, is under way when the stop comes, and ends after it.
+        await blocker.execute("BEGIN")
+        await blocker.execute("LOCK TABLE job_attempts IN EXCLUSIVE MODE")
+        async with shop.working():
+            taking = asyncio.create_task(shop.producer.take())
+            await until(lambda: waiting_for_lock(bench), "the claim is under way")
+            shop.producer.stop()
+            await blocker.execute("COMMIT")
+            await until(lambda: given_back(bench, job_id), "what the claim brought is given back")
+            taking.cancel()
+    assert (await bench.look(job_id)).status is JobStatus.PENDING
+
+
+async def given_back(bench: Bench, job_id: UUID) -> bool:
+    return await bench.events(job_id) == ["created", "claimed", "interrupted"]
+
+
+async def waiting_for_lock(bench: Bench) -> bool:
+    async with bench.database.driver() as driver:
+        count = await driver.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    return bool(count)

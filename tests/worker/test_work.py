@@ -1,0 +1,45 @@
+"""A failure becomes a problem that says what the user may know, and nothing of the data."""
+
+import polars as pl
+import pytest
+
+from gristmill.domain.job import Progress
+from gristmill.errors import BadData, StoreUnavailable
+from gristmill.worker.work import Throttled, broken
+from tests.worker.test_protocol import JOB
+
+SECRET = "Jane Doe, 555-1234"
+
+
+def test_ours_are_told_as_they_are() -> None:
+    told = broken(BadData("It is empty"), JOB)
+    assert (told.problem.code, told.problem.detail, told.permanent) == ("bad-data", "It is empty", True)
+    assert not broken(StoreUnavailable("away"), JOB).permanent
+
+
+def test_a_defect_has_an_id_and_quotes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(pl.exceptions.ComputeError) as caught:
+        raise pl.exceptions.ComputeError(SECRET)
+    told = broken(caught.value, JOB)
+    assert told.problem.code == "internal-error"
+    assert not told.permanent
+    logged = capsys.readouterr()
+    for text in (told.problem.detail, logged.out, logged.err):
+        assert SECRET not in text
+    assert told.problem.detail.rpartition(" ")[2] in logged.out + logged.err, "the log has the id"
+
+
+def test_a_panic_of_polars_is_a_defect() -> None:
+    told = broken(pl.exceptions.PanicException(SECRET), JOB)
+    assert told.problem.code == "internal-error"
+    assert SECRET not in told.problem.detail
+
+
+def test_progress_is_thinned_but_no_stage_is_missed() -> None:
+    seen: list[Progress] = []
+    throttled = Throttled(seen.append)
+    for stage in ("fit", "apply"):
+        for done in range(1000):
+            throttled(Progress(stage, done, 1000))
+    assert [progress.stage for progress in seen if progress.done == 0] == ["fit", "apply"]
+    assert len(seen) < 1000
