@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.ingest.folder import Folder, Load, Loaded, read_back
 
 from gristmill.domain.dataset import DataFormat
 from gristmill.domain.job import Progress
 from gristmill.ingest import IngestOptions, Limits, ingest
+from tests.ingest.folder import Folder, Load, Loaded, read_back
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.ingest.folder import Load
 
 from gristmill.errors import BadData
 from gristmill.ingest import Limits
 from gristmill.ingest.csv_blocks import find_records, keep, parse
 from gristmill.ingest.csv_records import Dialect, Record, records
+from tests.ingest.folder import Load
 
 HEADER = b"a,b,c\n"
 DIALECT = Dialect(b",", b'"', 1024)

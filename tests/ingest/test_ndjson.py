@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.ingest.folder import Load
 
 from gristmill.errors import BadData
 from gristmill.ingest import Limits
+from tests.ingest.folder import Load
 
 CASES: dict[str, tuple[str, dict[str, list[Any]], dict[str, str]]] = {
     "plain": ('{"a":1,"b":"x"}\n{"a":2,"b":"y"}\n', {"a": [1, 2], "b": ["x", "y"]}, {"a": "Int64", "b": "String"}),

@@ -7,12 +7,12 @@ import random
 
 import polars as pl
 import pytest
-from tests.ingest.folder import Load
 
 from gristmill.errors import BadData, InputError, InternalError
 from gristmill.ingest import Limits
 from gristmill.ingest.parquet import ParquetTable
 from gristmill.processors.contract import ROW
+from tests.ingest.folder import Load
 
 FRAME = pl.DataFrame(
     {

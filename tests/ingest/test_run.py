@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 import zstandard
-from tests.ingest.folder import Load
 
 from gristmill.errors import BadData, GristmillError, TooLarge, UnsupportedFormat
 from gristmill.ingest import Limits
 from gristmill.processors.contract import ROW
+from tests.ingest.folder import Load
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 from pydantic import AnyHttpUrl
-from tests.proxy import FaultProxy
 
 from gristmill.embedded import Endpoints
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings, load_settings
+from tests.proxy import FaultProxy
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from tests.proxy import FaultProxy
 
 from gristmill.domain.manifest import JSON, PARQUET
 from gristmill.domain.output import Output
@@ -18,6 +17,7 @@ from gristmill.errors import NotFound, StoreUnavailable
 from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, scan
 from gristmill.objects.compute import row_group_rows
 from gristmill.settings import MIB, Settings
+from tests.proxy import FaultProxy
 
 ROWS = 700_000
 

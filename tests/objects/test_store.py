@@ -8,12 +8,12 @@ from uuid import uuid4
 import httpx
 import pytest
 from pydantic import AnyHttpUrl, SecretStr
-from tests.proxy import FaultProxy
 
 from gristmill.embedded import Endpoints
 from gristmill.errors import NotFound, StoreUnavailable, TooLarge
 from gristmill.objects import ObjectStore
 from gristmill.settings import MIB, Settings
+from tests.proxy import FaultProxy
 
 CONTENT = hashlib.shake_256(b"content").digest(5 * MIB)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -6,12 +6,12 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from tests.proxy import FaultProxy
 
 from gristmill.errors import NotFound, StoreUnavailable
 from gristmill.objects import ObjectStore, UploadWriter
 from gristmill.objects.upload import MAX_PARTS, MIN_PART_BYTES, part_bytes
 from gristmill.settings import MIB
+from tests.proxy import FaultProxy
 
 MEDIA_TYPE = "application/octet-stream"
 
