@@ -10,11 +10,11 @@ import msgspec
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from tests.processors.folder import KINDS, columns_of, cut, process
 
 from gristmill.errors import BadData, UnknownKind
 from gristmill.processors import AnyProcessor, describe, discover, find, run
 from gristmill.processors.contract import ROW, Again, decode_params, pack, unpack
+from tests.processors.folder import KINDS, columns_of, cut, process
 
 FOLDER = Path(__file__).parent / "cases"
 CASES = [

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tests.processors.folder import KINDS, by_name, columns_of, process
 
 from gristmill.processors import duplicates, frequencies, hashes
+from tests.processors.folder import KINDS, by_name, columns_of, process
 
 PARAMS: dict[str, dict[str, Any]] = {
     "metrics": {},

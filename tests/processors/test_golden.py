@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.processors.folder import by_name, process
 
 from gristmill.processors import moments
+from tests.processors.folder import by_name, process
 
 NUMACC4 = np.array([10000000.2] + [10000000.1, 10000000.3] * 500)
 """NIST StRD, NumAcc4: 1,001 values, mean 10000000.2 and standard deviation 0.1, both exact."""

@@ -3,10 +3,10 @@
 import msgspec
 import polars as pl
 import pytest
-from tests.processors.folder import KINDS, columns_of
 
 from gristmill.errors import InvalidRequest
 from gristmill.processors.contract import decode_params
+from tests.processors.folder import KINDS, columns_of
 
 FRAME = pl.DataFrame({"n": [1], "f": [0.5], "s": ["x"], "b": [True]}, schema_overrides={"n": pl.Int8})
 FAULTS: list[tuple[str, object, str]] = [

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from scipy import stats
 from sklearn import preprocessing
-from tests.processors.folder import by_name, process
 
 from gristmill.processors import values
+from tests.processors.folder import by_name, process
 
 ROWS = 6000
 FRACTIONS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)

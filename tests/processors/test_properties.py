@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.processors.folder import columns_of
 
 from gristmill.processors import correlations, frequencies, hashes, moments, quantiles, values
 from gristmill.processors.values import Limits
+from tests.processors.folder import columns_of
 
 NUMBERS = st.lists(st.floats(-1e9, 1e9, allow_subnormal=False).map(lambda x: round(x, 3)), max_size=400)
 CUTS = st.lists(st.integers(0, 400), max_size=6)

@@ -1,0 +1,226 @@
+"""The application, put together, and the server that runs it."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+import uvicorn
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.enums import HttpMethod, ScopeType
+from litestar.exceptions import HTTPException
+
+from gristmill.api import datasets, health, jobs, pages, processors
+from gristmill.api.auth import Caller, Gate, authenticate, refuse_open_door
+from gristmill.api.bodies import JsonRequest
+from gristmill.api.document import ROUTER_PATH, RawJson, openapi_config
+from gristmill.api.events import list_job_events
+from gristmill.api.headers import add_headers
+from gristmill.api.jobs import Processors
+from gristmill.api.memory import return_large_buffers
+from gristmill.api.problems import on_defect, on_http_error, on_our_error
+from gristmill.api.results import get_result
+from gristmill.db.engine import Database
+from gristmill.db.migrations import head_revision
+from gristmill.errors import ConfigurationError, DatabaseUnavailable, GristmillError
+from gristmill.objects import ObjectStore
+from gristmill.processors import discover
+from gristmill.settings import Settings
+from gristmill.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from litestar.types import (
+        ControllerRouterHandler,
+        HTTPScope,
+        LifeSpanReceive,
+        LifeSpanScope,
+        LifeSpanSend,
+        Receive,
+        Scope,
+        Send,
+    )
+
+log = get_logger(__name__)
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+STOP_S = 15
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Application(Litestar):
+    """Answers HEAD as GET (the server leaves the body out), and has no pages but ours."""
+
+    async def __call__(
+        self,
+        scope: "Scope | LifeSpanScope",
+        receive: "Receive | LifeSpanReceive",
+        send: "Send | LifeSpanSend",
+    ) -> None:
+        if scope["type"] == ScopeType.HTTP and cast("HTTPScope", scope)["method"] == HttpMethod.HEAD:
+            scope = cast("HTTPScope", {**scope, "method": HttpMethod.GET})
+        await super().__call__(scope, receive, send)
+
+    def register(self, value: "ControllerRouterHandler") -> Any:
+        # The framework's pages of the document load from other hosts, and answer 404 in HTML.
+        own = isinstance(value, Router) and value.path == ROUTER_PATH
+        return None if own else super().register(value)
+
+
+def create_app(settings: Settings) -> Litestar:
+    """The application. Nothing is connected until it is asked for something, so it starts with all else down."""
+    return Application(
+        route_handlers=[
+            datasets.routes(),
+            jobs.routes(get_result, list_job_events),
+            processors.routes(),
+            health.routes(),
+            pages.index,
+            pages.docs,
+            pages.redoc,
+            pages.openapi,
+            pages.asset,
+        ],
+        lifespan=[_resources(settings)],
+        dependencies={
+            "settings": Provide(provide_settings, sync_to_thread=False),
+            "database": Provide(provide_database, sync_to_thread=False),
+            "store": Provide(provide_store, sync_to_thread=False),
+            "processors": Provide(provide_processors, sync_to_thread=False),
+            "schema_head": Provide(provide_schema_head, sync_to_thread=False),
+            "owner": Provide(provide_owner, sync_to_thread=False),
+        },
+        guards=[authenticate],
+        before_send=[add_headers],
+        exception_handlers={
+            GristmillError: on_our_error,
+            HTTPException: on_http_error,
+            Exception: on_defect,
+        },
+        request_class=JsonRequest,
+        request_max_body_size=settings.max_body_bytes,
+        openapi_config=openapi_config(),
+        plugins=[RawJson()],
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def opened(app: Litestar) -> AsyncIterator[None]:
+        async with (
+            Database.open(settings, application="gristmill-api") as database,
+            ObjectStore.open(settings) as store,
+        ):
+            app.state.settings = settings
+            app.state.database = database
+            app.state.store = store
+            app.state.gate = Gate(settings, database)
+            app.state.processors = discover()
+            app.state.schema_head = await asyncio.to_thread(head_revision)
+            app.state.document = msgspec.json.encode(app.openapi_schema.to_schema())
+            app.state.methods = {route.path_format: ", ".join(route.methods) for route in app.routes if route.methods}
+            yield
+
+    return opened
+
+
+def provide_settings(state: State) -> Settings:
+    settings: Settings = state.settings
+    return settings
+
+
+def provide_database(state: State) -> Database:
+    database: Database = state.database
+    return database
+
+
+def provide_store(state: State) -> ObjectStore:
+    store: ObjectStore = state.store
+    return store
+
+
+def provide_processors(state: State) -> Processors:
+    found: Processors = state.processors
+    return found
+
+
+def provide_schema_head(state: State) -> str:
+    head: str = state.schema_head
+    return head
+
+
+def provide_owner(request: JsonRequest) -> str:
+    caller: Caller = request.user
+    return caller.owner
+
+
+async def serve(settings: Settings) -> int:
+    """Serve the API until SIGTERM or SIGINT; requests under way get some seconds to end.
+
+    Raises:
+        ConfigurationError: the address is taken or none of ours, or it needs API keys and there are none.
+    """
+    return_large_buffers()
+    await _check_door(settings)
+    with _listening(settings) as listener:
+        config = uvicorn.Config(
+            create_app(settings),
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            access_log=False,  # paths and queries carry names of users
+            log_config=None,
+            log_level="warning",
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=STOP_S,
+            backlog=BACKLOG,
+        )
+        server = Server(config)
+        host, port = settings.api_host, settings.api_port
+        log.info("api.started", host=host, port=port)
+        await server.serve(sockets=[listener])
+        log.info("api.stopped", host=host, port=port)
+    return 0 if server.started else 1
+
+
+class Server(uvicorn.Server):
+    """Ends by returning: the server's own way is to send itself the signal again, which would end it half-way."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in STOP_SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+async def _check_door(settings: Settings) -> None:
+    async with Database.open(settings, application="gristmill-api") as database:
+        # A database that is down now is asked again at each request, and nobody gets in before it answers.
+        with contextlib.suppress(DatabaseUnavailable):
+            await refuse_open_door(settings, database)
+
+
+def _listening(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+    try:
+        return socket.create_server((settings.api_host, settings.api_port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Can't listen on API_HOST={settings.api_host}, API_PORT={settings.api_port}: {error.strerror}."
+        ) from error

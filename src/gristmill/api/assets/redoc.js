@@ -1,0 +1,3 @@
+"use strict";
+
+Redoc.init("openapi.json", { hideDownloadButton: false, nativeScrollbars: true }, document.getElementById("page"));

@@ -1,0 +1,272 @@
+"""Datasets: upload, look at, list."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.params import QueryParameter
+
+from gristmill.api import examples
+from gristmill.api.auth import Caller
+from gristmill.api.document import DatasetId, JsonObject
+from gristmill.api.formats import MEDIA_TYPES
+from gristmill.api.jobs import JobRequest, Processors, enqueue
+from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
+from gristmill.api.problems import ProblemDetails, details, documented
+from gristmill.api.upload import Incoming, Uploads
+from gristmill.db.datasets import get_dataset, list_datasets
+from gristmill.db.engine import Database
+from gristmill.db.jobs import list_jobs
+from gristmill.db.rows import DatasetRow
+from gristmill.domain.dataset import Column, DataFormat, DatasetStatus
+from gristmill.domain.job import INGEST_KIND
+from gristmill.errors import MalformedRequest, NotFound
+from gristmill.objects import ObjectStore
+from gristmill.processors import find
+from gristmill.processors.contract import decode_params
+from gristmill.settings import Settings
+
+
+class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset in a list. Rows are known when it is `ready`; `rows_read == rows_loaded + rows_rejected`."""
+
+    id: UUID
+    name: str
+    status: DatasetStatus
+    format: DataFormat
+    media_type: str
+    size_bytes: int
+    sha256: str
+    rows_read: int | None
+    rows_loaded: int | None
+    rows_rejected: int | None
+    rows_repaired: int | None
+    error: ProblemDetails | None
+    created_at: datetime
+    updated_at: datetime
+    links: dict[str, str]
+
+
+class Dataset(DatasetSummary, frozen=True, kw_only=True):
+    """A dataset with what ingest found in it: columns, dialect and profile are there when it is `ready`."""
+
+    options: JsonObject
+    columns: tuple[Column, ...] | None
+    dialect: JsonObject | None
+    profile: JsonObject | None
+    warnings: tuple[str, ...] | None
+
+
+class DatasetPage(msgspec.Struct, frozen=True):
+    """Datasets, newest first. `next` is the cursor of the next page; absent on the last."""
+
+    items: tuple[DatasetSummary, ...]
+    next: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def _upload_bodies() -> RequestBody:
+    text = Schema(type=OpenAPIType.STRING)
+    binary = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+    form = Schema(
+        type=OpenAPIType.OBJECT,
+        required=["file"],
+        properties={
+            "file": Schema(
+                type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="The data, plain, gzip or zstd."
+            ),
+            "name": Schema(type=OpenAPIType.STRING, description="Default: the file's name.", max_length=255),
+            "format": Schema(type=OpenAPIType.STRING, description="csv, tsv, ndjson, jsonl or parquet."),
+            "options": Schema(type=OpenAPIType.STRING, description="A JSON object of options for reading."),
+        },
+    )
+    raw = {media_type: OpenAPIMediaType(schema=binary) for media_type in MEDIA_TYPES}
+    samples = {"text/csv": examples.CSV, "application/x-ndjson": examples.NDJSON}
+    told = {
+        media_type: OpenAPIMediaType(schema=text, examples={"small": Example(value=sample)})
+        for media_type, sample in samples.items()
+    }
+    return RequestBody(
+        content={
+            "text/csv": told["text/csv"],
+            "multipart/form-data": OpenAPIMediaType(schema=form),
+            **raw,
+            **told,
+            "application/octet-stream": OpenAPIMediaType(schema=binary),
+        },
+        description="The file in a form, or the data itself as the body, streamed.",
+        required=True,
+    )
+
+
+@dataclass
+class UploadOperation(Operation):
+    """The framework sees no body here, because the route reads it as it comes."""
+
+    request_body: RequestBody = field(default_factory=_upload_bodies)
+
+    def __post_init__(self) -> None:
+        self.request_body = _upload_bodies()
+
+
+@post(
+    status_code=201,
+    operation_id="createDataset",
+    summary="Upload a dataset",
+    operation_class=UploadOperation,
+    request_max_body_size=None,  # the upload counts for itself, against a limit of its own
+    responses=documented(400, 408, 413, 415, 422),
+    response_description="Stored, and `validating`. `Location` is the dataset; `links.ingest_job` reads it.",
+)
+async def create_dataset(
+    *,
+    request: Request[Caller, None, State],
+    database: NamedDependency[Database],
+    store: NamedDependency[ObjectStore],
+    settings: NamedDependency[Settings],
+    processors: NamedDependency[Processors],
+    owner: NamedDependency[str],
+    name: Annotated[str | None, QueryParameter(description="Its name; a field of the form goes before.")] = None,
+    format: Annotated[  # noqa: A002 (the word of the contract)
+        str | None, QueryParameter(description="csv, tsv, ndjson, jsonl or parquet; it goes before Content-Type.")
+    ] = None,
+    options: Annotated[str | None, QueryParameter(description="A JSON object of options for reading.")] = None,
+    job: Annotated[str | None, QueryParameter(description="Also submit a job of this kind, with its defaults.")] = None,
+) -> Response[Dataset]:
+    """Send the file in a form (`multipart/form-data`) or as the body itself. Either is stored while it arrives.
+
+    A `Repr-Digest` or `Content-Digest` header (`sha-256=:BASE64:`) is checked; what does not match is not kept. On a
+    form it may be the digest of the file or of the whole body.
+    """
+    if job is not None:
+        decode_params(find(job, processors), b"{}")
+    incoming = _incoming(request, name=name, data_format=format, options=options)
+    dataset_id = await Uploads(settings, database, store).take(incoming, request.receive, owner=owner)
+    links = await _ingest_link(database, dataset_id, owner)
+    if job is not None:
+        wanted = JobRequest(kind=job)
+        row = await enqueue(
+            database, settings, processors, owner=owner, dataset_id=dataset_id, request=wanted, params=b"{}"
+        )
+        links["job"] = f"/jobs/{row.id}"
+    dataset = dataset_of(await _found(database, dataset_id, owner))
+    shown = msgspec.structs.replace(dataset, links={**dataset.links, **links})
+    return Response(shown, headers={"Location": f"/datasets/{dataset_id}"})
+
+
+@get(
+    operation_id="listDatasets",
+    summary="List datasets",
+    responses=documented(400, 422),
+    response_description="A page of datasets, newest first.",
+)
+async def list_all_datasets(
+    *,
+    database: NamedDependency[Database],
+    owner: NamedDependency[str],
+    status: Annotated[DatasetStatus | None, QueryParameter(description="Only of this status.")] = None,
+    format: Annotated[  # noqa: A002 (the word of the contract)
+        DataFormat | None, QueryParameter(description="Only of this format.")
+    ] = None,
+    name: Annotated[str | None, QueryParameter(description="Only of exactly this name.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response[DatasetPage]:
+    filters: Filters = {"status": status, "format": format, "name": checked_text(name, "/query/name")}
+    rows = await list_datasets(
+        database,
+        owner=owner,
+        limit=limit + 1,
+        before=before(cursor, of="datasets", owner=owner, filters=filters),
+        status=status,
+        data_format=format,
+        name=name,
+    )
+    items = tuple(summary_of(row) for row in rows[:limit])
+    more = len(rows) > limit
+    following = encode_cursor(items[-1].id, of="datasets", owner=owner, filters=filters) if more else msgspec.UNSET
+    headers = next_link("/datasets", filters, limit=limit, cursor=following)
+    return Response(DatasetPage(items, following), headers=headers)
+
+
+@get(
+    "/{dataset_id:uuid}",
+    operation_id="getDataset",
+    summary="Look at a dataset",
+    responses=documented(404),
+    response_description="The dataset.",
+)
+async def look_at_dataset(
+    dataset_id: DatasetId, database: NamedDependency[Database], owner: NamedDependency[str]
+) -> Dataset:
+    return dataset_of(await _found(database, dataset_id, owner))
+
+
+def summary_of(row: DatasetRow) -> DatasetSummary:
+    return DatasetSummary(**_summary(row))
+
+
+def dataset_of(row: DatasetRow) -> Dataset:
+    return Dataset(
+        **_summary(row),
+        options=row.options,
+        columns=row.columns,
+        dialect=row.dialect,
+        profile=row.profile,
+        warnings=row.warnings,
+    )
+
+
+def _summary(row: DatasetRow) -> dict[str, Any]:
+    own = {"error", "links"}
+    plain = {name: getattr(row, name) for name in DatasetSummary.__struct_fields__ if name not in own}
+    path = f"/datasets/{row.id}"
+    return {
+        **plain,
+        "error": None if row.error is None else details(row.error, instance=path),
+        "links": {
+            "self": path,
+            "jobs": f"/jobs?dataset_id={row.id}",
+            "ingest_jobs": f"/jobs?kind={INGEST_KIND}&dataset_id={row.id}",
+        },
+    }
+
+
+async def _found(database: Database, dataset_id: UUID, owner: str) -> DatasetRow:
+    row = await get_dataset(database, dataset_id, owner=owner)
+    if row is None:
+        raise NotFound("There is no such dataset.")
+    return row
+
+
+async def _ingest_link(database: Database, dataset_id: UUID, owner: str) -> dict[str, str]:
+    jobs = await list_jobs(database, owner=owner, limit=1, kind=INGEST_KIND, dataset_id=dataset_id)
+    return {"ingest_job": f"/jobs/{jobs[0].id}"} if jobs else {}
+
+
+def _incoming(
+    request: Request[Caller, None, State], *, name: str | None, data_format: str | None, options: str | None
+) -> Incoming:
+    media_type, told = request.content_type
+    announced = request.headers.get("Content-Length")
+    if announced is not None and not announced.isdecimal():
+        raise MalformedRequest("Content-Length is not a number.")
+    return Incoming(
+        media_type=media_type.lower(),
+        boundary=told.get("boundary"),
+        size_bytes=None if announced is None else int(announced),
+        name=name,
+        told_format=data_format,
+        options=None if options is None else options.encode(),
+        repr_digest=request.headers.get("Repr-Digest"),
+        content_digest=request.headers.get("Content-Digest"),
+    )
+
+
+def routes() -> Router:
+    return Router("/datasets", route_handlers=[create_dataset, list_all_datasets, look_at_dataset], tags=["Datasets"])

@@ -1,0 +1,152 @@
+"""What an upload says of itself: its format, its name, its options and its digest."""
+
+import base64
+import binascii
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import msgspec
+
+from gristmill.api.bodies import decode_json
+from gristmill.domain.dataset import DataFormat
+from gristmill.errors import Fault, InvalidRequest, MalformedRequest, UnsupportedFormat
+from gristmill.ingest.options import IngestOptions
+
+TAB = "tsv"
+FORMATS = {
+    "csv": DataFormat.CSV,
+    TAB: DataFormat.CSV,
+    "ndjson": DataFormat.NDJSON,
+    "jsonl": DataFormat.NDJSON,
+    "parquet": DataFormat.PARQUET,
+}
+MEDIA_TYPES = {
+    "text/csv": "csv",
+    "application/csv": "csv",
+    "text/tab-separated-values": TAB,
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "application/x-jsonlines": "ndjson",
+    "application/vnd.apache.parquet": "parquet",
+    "application/x-parquet": "parquet",
+}
+# Types that say nothing of the format: the file's name decides.
+UNTOLD = frozenset(
+    {
+        "",
+        "application/octet-stream",
+        "application/gzip",
+        "application/x-gzip",
+        "application/zstd",
+        "application/vnd.ms-excel",  # what a browser on Windows calls a CSV file
+        "application/x-www-form-urlencoded",  # what curl --data-binary says when it is told nothing
+        "text/plain",
+    }
+)
+COMPRESSED = frozenset({".gz", ".gzip", ".zst"})
+MAX_NAME = 255
+ACCEPTED = (
+    "Say it with format=csv, tsv, ndjson, jsonl or parquet; with Content-Type "
+    f"({', '.join(MEDIA_TYPES)}); or with a file name that ends in .csv, .tsv, .ndjson, .jsonl or .parquet, "
+    "and .gz or .zst after it."
+)
+
+_SHA256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*(?P<value>:[^,;]*:)?[^,]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A dataset as its sender describes it."""
+
+    name: str
+    data_format: DataFormat
+    media_type: str
+    options: bytes
+
+
+def describe(
+    *, name: str | None, filename: str | None, told: str | None, media_type: str, options: bytes | None
+) -> Described:
+    """Put together what fields, query, headers and the file name say.
+
+    Raises:
+        UnsupportedFormat: the format can't be told, or is none of ours.
+        InvalidRequest, MalformedRequest: the name or the options do not fit.
+    """
+    base = PurePosixPath((filename or name or "").replace("\\", "/")).name
+    word = format_word(told=told, media_type=media_type, filename=base)
+    return Described(
+        name=checked_name(name if name is not None else base or "dataset"),
+        data_format=FORMATS[word],
+        media_type=media_type or "application/octet-stream",
+        options=checked_options(options, word),
+    )
+
+
+def format_word(*, told: str | None, media_type: str, filename: str) -> str:
+    """The name of the format: as told, else by media type, else by the file name's ending. Raises UnsupportedFormat."""
+    if told:
+        if told.lower() in FORMATS:
+            return told.lower()
+        raise UnsupportedFormat(f"There is no such format. {ACCEPTED}", errors=(Fault("/format", "Not one of ours."),))
+    if media_type in MEDIA_TYPES:
+        return MEDIA_TYPES[media_type]
+    endings = [ending.lower() for ending in PurePosixPath(filename).suffixes]
+    while endings and endings[-1] in COMPRESSED:
+        endings.pop()
+    ending = endings[-1].removeprefix(".") if endings else ""
+    if media_type in UNTOLD and ending in FORMATS:
+        return ending
+    raise UnsupportedFormat(f"The format can't be told. {ACCEPTED}")
+
+
+def checked_name(name: str) -> str:
+    """The name without spaces around it. Raises InvalidRequest: empty, too long, or with control characters."""
+    stripped = unicodedata.normalize("NFC", name).strip()
+    if not stripped or len(stripped) > MAX_NAME:
+        detail = f"It must have 1 to {MAX_NAME} characters."
+    elif any(unicodedata.category(sign) in {"Cc", "Cs"} for sign in stripped):
+        detail = "It must have no control characters."
+    else:
+        return stripped
+    raise InvalidRequest("The name does not fit.", errors=(Fault("/name", detail),))
+
+
+def checked_options(options: bytes | None, word: str) -> bytes:
+    """The ingest options as they are kept: what was given, and a tab where the format says so."""
+    if not options:
+        given: dict[str, object] = {}
+    else:
+        decode_json(options, IngestOptions, pointer="/options")
+        given = msgspec.json.decode(options)
+    if word == TAB:
+        given.setdefault("delimiter", "\t")
+    return msgspec.json.encode(given)
+
+
+def promised_digest(*headers: str | None) -> frozenset[str]:
+    """The SHA-256, in hex, that `Repr-Digest` and `Content-Digest` (RFC 9530) promise.
+
+    Raises:
+        MalformedRequest: a header has no SHA-256 that can be checked.
+    """
+    found: set[str] = set()
+    for header in headers:
+        if header is None:
+            continue
+        match = _SHA256.search(header)
+        raw = _decoded(match["value"]) if match and match["value"] else b""
+        if len(raw) != 32:
+            raise MalformedRequest("A digest must look like sha-256=:BASE64:, with 32 bytes in it.")
+        found.add(raw.hex())
+    return frozenset(found)
+
+
+def _decoded(value: str) -> bytes:
+    try:
+        return base64.b64decode(value.strip(":"), validate=True)
+    except binascii.Error:
+        return b""

@@ -1,0 +1,80 @@
+"""Keyset pages: a cursor that fits one list of one owner with one set of filters, and no other."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from litestar.openapi.spec import Example
+from litestar.params import QueryParameter
+
+from gristmill.errors import Fault, InvalidCursor, InvalidRequest
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 500
+CHECK_BYTES = 12
+
+Limit = Annotated[
+    int,
+    QueryParameter(
+        ge=1, le=MAX_LIMIT, description="Items on the page, at most.", examples=[Example(value=DEFAULT_LIMIT)]
+    ),
+]
+Cursor = Annotated[
+    str | None,
+    QueryParameter(max_length=200, description="`next` of the page before. It fits the same filters only."),
+]
+
+Filters = Mapping[str, str | None]
+
+
+def encode_cursor(place: UUID | int, *, of: str, owner: str, filters: Filters) -> str:
+    """Where a page ended, with a checksum over what it was a page of. It opens nothing: statements check the owner."""
+    raw = place.bytes if isinstance(place, UUID) else place.to_bytes(16, "big")
+    return base64.urlsafe_b64encode(raw + _checksum(raw, of, owner, filters)).decode()
+
+
+def decode_cursor(cursor: str, *, of: str, owner: str, filters: Filters) -> bytes:
+    """The 16 bytes of the place in a cursor.
+
+    Raises:
+        InvalidCursor: it is not one of ours, or of another list, owner or set of filters.
+    """
+    try:
+        raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raw = b""
+    place = raw[:16]
+    if raw[16:] != _checksum(place, of, owner, filters):
+        fault = Fault("/query/cursor", "Not a cursor of this list with these filters.")
+        raise InvalidCursor("Use `next` of a page with the same filters, unchanged.", errors=(fault,))
+    return place
+
+
+def before(cursor: str | None, *, of: str, owner: str, filters: Filters) -> UUID | None:
+    """The id below which the page begins; None for the first page. Raises InvalidCursor."""
+    return None if cursor is None else UUID(bytes=decode_cursor(cursor, of=of, owner=owner, filters=filters))
+
+
+def next_link(path: str, filters: Filters, *, limit: int, cursor: str | msgspec.UnsetType) -> dict[str, str]:
+    """The headers of a page: where the next one is (RFC 8288), if there is one."""
+    if isinstance(cursor, msgspec.UnsetType):
+        return {}
+    given = {name: value for name, value in filters.items() if value is not None}
+    return {"Link": f'<{path}?{urlencode({**given, "limit": limit, "cursor": cursor})}>; rel="next"'}
+
+
+def checked_text(value: str | None, pointer: str) -> str | None:
+    """A text that goes into a statement. Raises InvalidRequest for U+0000, which no text in PostgreSQL can hold."""
+    if value is not None and "\0" in value:
+        raise InvalidRequest("A parameter has a NUL character.", errors=(Fault(pointer, "U+0000 can't be stored."),))
+    return value
+
+
+def _checksum(place: bytes, of: str, owner: str, filters: Filters) -> bytes:
+    content = msgspec.json.encode((place.hex(), of, owner, sorted(filters.items())))
+    return hashlib.blake2b(content, digest_size=CHECK_BYTES, person=b"gm-cursor").digest()

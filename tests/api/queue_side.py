@@ -1,0 +1,57 @@
+"""What a worker would do to the queue, done at once: the tests of the API need jobs in every state."""
+
+from uuid import UUID, uuid4
+
+import msgspec
+
+from gristmill.db.claims import Ending, claim_jobs, record_outcomes
+from gristmill.db.engine import Database
+from gristmill.domain.dataset import Column, Ingested
+from gristmill.domain.job import ClaimedJob
+from gristmill.domain.manifest import JSON, PARQUET, Manifest, StoredFile, result_prefix
+from gristmill.domain.outcome import Completed, Failed, Outcome
+from gristmill.errors import BadData
+from gristmill.objects import ObjectStore
+from gristmill.settings import Settings
+
+COLUMNS = (Column("city", "String"), Column("temperature", "Float64"))
+TABLE = b"PAR1 not really"
+REPORT = b'{"rows": 2}'
+
+
+async def claim(database: Database, job_id: UUID | str) -> ClaimedJob:
+    """Claim until this job comes; the others stay claimed."""
+    while True:
+        (claimed,) = await claim_jobs(database, worker_id=uuid4(), limit=1, lease_s=600)
+        if claimed.id == UUID(str(job_id)):
+            return claimed
+
+
+async def settle(database: Database, claimed: ClaimedJob, outcome: Outcome) -> None:
+    recorded = await record_outcomes(database, [Ending(claimed.id, claimed.lease, outcome)])
+    assert claimed.lease in recorded
+
+
+async def make_ready(database: Database, ingest_job: str) -> None:
+    """Let the ingest job of this link end well: two columns, two rows."""
+    found = Ingested(columns=COLUMNS, rows_read=2, rows_loaded=2, rows_rejected=0, profile=msgspec.Raw(b'{"rows": 2}'))
+    made = Manifest(bucket="datasets", prefix="x/parts/1/", files=())
+    await settle(database, await claim(database, ingest_job.rpartition("/")[2]), Completed(made, found))
+
+
+async def make_failed(database: Database, ingest_job: str) -> None:
+    claimed = await claim(database, ingest_job.rpartition("/")[2])
+    await settle(database, claimed, Failed(BadData("The file has no rows.").problem()))
+
+
+async def complete(database: Database, store: ObjectStore, settings: Settings, job_id: str) -> Manifest:
+    """Let the job end with a table and a report, both in the bucket."""
+    claimed = await claim(database, job_id)
+    bucket, prefix = settings.s3_job_results_bucket, result_prefix(job_id, claimed.lease)
+    files = []
+    for name, content, media_type, rows in (("report.json", REPORT, JSON, None), ("t.parquet", TABLE, PARQUET, 2)):
+        stored = await store.put(bucket, f"{prefix}{name}", content, media_type)
+        files.append(StoredFile(stored.key, name, media_type, stored.size_bytes, stored.sha256, rows))
+    made = Manifest(bucket, prefix, tuple(files), rows_in=3, rows_out=2, rows_dropped=1, report=msgspec.Raw(REPORT))
+    await settle(database, claimed, Completed(made))
+    return made
