@@ -19,9 +19,8 @@ from pathlib import Path
 
 import msgspec
 
-from gristmill.embedded.guard import GuardReport, locked
 from gristmill.embedded.places import Places
-from gristmill.embedded.servers import private_log, tail
+from gristmill.embedded.report import GuardReport, locked, private_log, tail
 from gristmill.errors import EmbeddedServiceError
 
 START_LIMIT_S = 120.0

@@ -4,7 +4,6 @@ It lives as long as somebody holds the services. Every holder has a shared lock 
 the exclusive one, and gets it when the last holder is gone, however it went. While it has it, newcomers wait.
 """
 
-import contextlib
 import fcntl
 import os
 import queue
@@ -12,7 +11,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Protocol
@@ -22,6 +20,7 @@ import msgspec
 from gristmill.embedded import servers
 from gristmill.embedded.places import Places, ServerUser, Services, binaries, port_is_free, write_private
 from gristmill.embedded.postgres import DATABASE, ROLE, Postgres
+from gristmill.embedded.report import GuardReport, locked, tail
 from gristmill.embedded.seaweed import REGION, Seaweed
 from gristmill.errors import EmbeddedServiceError
 
@@ -29,17 +28,7 @@ RESTARTS_IN_A_ROW = 5
 STEADY_S = 30.0
 PORT_LIMIT_S = 5.0
 
-State = Literal["starting", "ready", "failed", "stopping"]
 Event = Literal["unheld", "told to stop", "died"]
-
-
-class GuardReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the guard says of itself."""
-
-    pid: int
-    state: State
-    error: str = ""
-    environment: dict[str, str] = {}
 
 
 class Server(Protocol):
@@ -49,21 +38,6 @@ class Server(Protocol):
     program: servers.Program
 
     def start(self) -> subprocess.Popen[bytes]: ...
-
-
-@contextlib.contextmanager
-def locked(path: Path, operation: int) -> Iterator[bool]:
-    """A lock on a file, while the block runs. False where `operation` does not wait and it is taken."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, operation)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(descriptor)
 
 
 def watch(folder: Path) -> None:
@@ -142,7 +116,7 @@ def _keep(both: list[Server], running: dict[str, subprocess.Popen[bytes]], event
                 continue
             restarts += 1
             if restarts > RESTARTS_IN_A_ROW:
-                raise EmbeddedServiceError(f"{server.name} dies again and again:\n{servers.tail(server.program.log)}")
+                raise EmbeddedServiceError(f"{server.name} dies again and again:\n{tail(server.program.log)}")
             running[server.name] = server.start()
             started = servers.now()
             _watch(running[server.name], events)

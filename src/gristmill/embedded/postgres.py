@@ -10,6 +10,7 @@ import asyncpg
 
 from gristmill.embedded import servers
 from gristmill.embedded.places import Places, ServerUser, Services, owned_folder, write_private
+from gristmill.embedded.report import tail
 from gristmill.errors import EmbeddedServiceError
 
 SUPERUSER = "postgres"
@@ -141,7 +142,5 @@ class Postgres:
                 ) from error
             except (OSError, TimeoutError, asyncpg.PostgresError) as error:
                 if process.poll() is not None or servers.now() > deadline:
-                    raise EmbeddedServiceError(
-                        f"PostgreSQL does not start:\n{servers.tail(self.program.log)}"
-                    ) from error
+                    raise EmbeddedServiceError(f"PostgreSQL does not start:\n{tail(self.program.log)}") from error
             await asyncio.sleep(0.05)

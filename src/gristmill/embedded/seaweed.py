@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from gristmill.embedded import servers
 from gristmill.embedded.certificate import make_certificate
 from gristmill.embedded.places import GRPC_PARTS, Places, ServerUser, Services, grpc_socket, owned_folder, write_private
+from gristmill.embedded.report import tail
 from gristmill.errors import EmbeddedServiceError
 
 REGION = "us-east-1"
@@ -183,7 +184,7 @@ class Seaweed:
             except (BotoCoreError, ClientError) as error:
                 if process.poll() is not None or servers.now() > deadline:
                     raise EmbeddedServiceError(
-                        f"S3 (SeaweedFS) does not start ({error}):\n{servers.tail(self.program.log)}"
+                        f"S3 (SeaweedFS) does not start ({error}):\n{tail(self.program.log)}"
                     ) from error
             time.sleep(0.05)
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, BinaryIO
+from typing import IO
 
 import psutil
 
 from gristmill.embedded.places import ServerUser
+from gristmill.embedded.report import last_lines, private_log
 from gristmill.errors import EmbeddedServiceError
 
 LOG_LIMIT_BYTES = 8 * 1024 * 1024
@@ -61,7 +62,7 @@ def run(command: Sequence[str], *, folder: Path, user: ServerUser, what: str, li
             raise EmbeddedServiceError(f"{what} took longer than {limit_s:.0f} s") from error
         output.seek(0)
         if code != 0:
-            raise EmbeddedServiceError(f"{what} failed:\n{_last_lines(output.read())}")
+            raise EmbeddedServiceError(f"{what} failed:\n{last_lines(output.read())}")
 
 
 def _spawn(command: Sequence[str], *, folder: Path, user: ServerUser, output: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -112,16 +113,6 @@ def _clear(program: Program) -> None:
             path.unlink()
 
 
-def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a log, for an error message."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
-            return _last_lines(file.read(), lines)
-    except OSError:
-        return ""
-
-
 def now() -> float:
     return time.monotonic()
 
@@ -140,12 +131,3 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def private_log(path: Path) -> BinaryIO:
-    """A log to append to, for us alone."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
-
-
-def _last_lines(output: bytes, lines: int = 15) -> str:
-    return "\n".join(output.decode("utf-8", "replace").splitlines()[-lines:])
