@@ -2,13 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
 
-import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
@@ -19,6 +15,9 @@ from gristmill.embedded import Endpoints
 from gristmill.errors import EmbeddedServiceError
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings, load_settings
+from tests.databases import made
+from tests.proxy import FaultProxy
+from tests.worker.rig import Bench
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = [name.upper() for name in Settings.model_fields] + ["MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"]
@@ -47,29 +46,17 @@ def endpoints() -> Iterator[Endpoints]:
 @pytest.fixture(scope="session")
 async def template_database(endpoints: Endpoints) -> AsyncIterator[str]:
     """The name of a database with the schema at head, to be cloned. Made once a session."""
-    name = f"template_{os.getpid()}_{uuid4().hex[:8]}"
-    async with _admin(endpoints) as admin:
-        await admin.execute(f"CREATE DATABASE {name}")
-    try:
+    async with made(endpoints, "template") as name:
         # Alembic's environment runs an event loop of its own, so it gets a thread of its own.
         await asyncio.to_thread(_migrate, {**endpoints.environment(), "POSTGRES_DB": name})
         yield name
-    finally:
-        async with _admin(endpoints) as admin:
-            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
 async def environment(endpoints: Endpoints, template_database: str) -> AsyncIterator[dict[str, str]]:
     """The environment of a process that is to use this test's own database."""
-    name = f"test_{os.getpid()}_{uuid4().hex[:8]}"
-    async with _admin(endpoints) as admin:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
-    try:
+    async with made(endpoints, "test", template=template_database) as name:
         yield {**endpoints.environment(), "POSTGRES_DB": name}
-    finally:
-        async with _admin(endpoints) as admin:
-            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -90,24 +77,19 @@ async def store(settings: Settings) -> AsyncIterator[ObjectStore]:
         yield opened
 
 
+@pytest.fixture
+async def s3_proxy(settings: Settings) -> AsyncIterator[FaultProxy]:
+    """A faulty way to the real S3. With a `delay_s` it passes 64 KiB and waits: a test decides how long a job takes."""
+    async with FaultProxy.before(settings.s3_endpoint_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def bench(settings: Settings, database: Database, store: ObjectStore) -> Bench:
+    return Bench(settings, database, store)
+
+
 def _migrate(environment: dict[str, str]) -> None:
     config = Config(ROOT / "alembic.ini")
     config.attributes["settings"] = load_settings(environment, env_file=None)
     command.upgrade(config, "head")
-
-
-@asynccontextmanager
-async def _admin(endpoints: Endpoints) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that makes and drops databases. The clones' owner may do that."""
-    connection = await asyncpg.connect(
-        host=endpoints.postgres_host,
-        port=endpoints.postgres_port,
-        user=endpoints.postgres_user,
-        password=endpoints.postgres_password,
-        database=endpoints.postgres_db,
-        ssl=False,
-    )
-    try:
-        yield connection
-    finally:
-        await connection.close()

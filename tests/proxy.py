@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Self
 
+from pydantic import AnyHttpUrl
+
 READ_BYTES = 64 * 1024
 
 
@@ -38,6 +40,15 @@ class FaultProxy:
             yield proxy
         finally:
             await proxy.refuse()
+
+    @classmethod
+    @asynccontextmanager
+    async def before(cls, url: AnyHttpUrl) -> AsyncIterator[Self]:
+        """A way to the server of a URL."""
+        assert url.host is not None
+        assert url.port is not None
+        async with cls.to(url.host, url.port) as proxy:
+            yield proxy
 
     @property
     def url(self) -> str:

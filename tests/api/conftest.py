@@ -1,37 +1,21 @@
 """One real server, with one database of its own, for each module of tests."""
 
 from collections.abc import AsyncIterator, Iterator
-from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 
-from gristmill.db.engine import Database
 from gristmill.embedded import Endpoints
-from gristmill.objects import ObjectStore
 from gristmill.settings import Settings, load_settings
 from tests.api.serving import Served, serving
+from tests.databases import made
 
 
 @pytest.fixture(scope="module")
 async def module_environment(endpoints: Endpoints, template_database: str) -> AsyncIterator[dict[str, str]]:
     """The environment of a server with a database that the module's tests share."""
-    name = f"api_{uuid4().hex[:12]}"
-    admin = await asyncpg.connect(
-        host=endpoints.postgres_host,
-        port=endpoints.postgres_port,
-        user=endpoints.postgres_user,
-        password=endpoints.postgres_password,
-        database=endpoints.postgres_db,
-        ssl=False,
-    )
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
-    try:
+    async with made(endpoints, "api", template=template_database) as name:
         yield {**endpoints.environment(), "POSTGRES_DB": name, "MAX_UPLOAD_BYTES": str(24 * 1024 * 1024)}
-    finally:
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await admin.close()
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +35,3 @@ async def client(served: Served) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def settings(module_environment: dict[str, str]) -> Settings:
     return load_settings(module_environment, env_file=None)
-
-
-@pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    async with Database.open(settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def store(settings: Settings) -> AsyncIterator[ObjectStore]:
-    async with ObjectStore.open(settings) as opened:
-        yield opened

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -13,7 +12,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from gristmill.db.engine import Database, database_url
 from gristmill.db.migrations import alembic_config, current_revision, head_revision
 from gristmill.db.models import Table
+from gristmill.embedded import Endpoints
 from gristmill.settings import Settings, load_settings
+from tests.databases import made
 
 # Everything that makes a schema: columns with types and defaults, constraints, indexes, sequences, table options.
 CATALOG = """
@@ -40,15 +41,10 @@ async def catalog(settings: Settings) -> set[tuple[str, str, str]]:
 
 
 @pytest.fixture
-async def empty(settings: Settings, environment: dict[str, str]) -> AsyncIterator[Settings]:
+async def empty(endpoints: Endpoints) -> AsyncIterator[Settings]:
     """Settings for a database with nothing in it."""
-    name = f"empty_{uuid4().hex[:12]}"
-    async with Database.open(settings) as database:
-        async with database.driver() as driver:
-            await driver.execute(f"CREATE DATABASE {name}")
-        yield load_settings({**environment, "POSTGRES_DB": name}, env_file=None)
-        async with database.driver() as driver:
-            await driver.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    async with made(endpoints, "empty") as name:
+        yield load_settings({**endpoints.environment(), "POSTGRES_DB": name}, env_file=None)
 
 
 async def test_models_and_migrations_make_the_same_schema(settings: Settings, empty: Settings) -> None:

@@ -2,18 +2,14 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from gristmill.db.engine import Database
 from gristmill.db.rows import JobRow
 from gristmill.domain.job import JobStatus
-from gristmill.objects import ObjectStore
-from gristmill.settings import Settings
 from tests.proxy import FaultProxy
 from tests.worker.rig import Bench, numbers, running, until
 
@@ -24,17 +20,8 @@ SLOW_S = 0.05
 
 
 @pytest.fixture
-def bench(settings: Settings, database: Database, store: ObjectStore) -> Bench:
-    return Bench(settings, database, store)
-
-
-@pytest.fixture
-async def proxy(settings: Settings) -> AsyncIterator[FaultProxy]:
-    url = settings.s3_endpoint_url
-    assert url.host is not None
-    assert url.port is not None
-    async with FaultProxy.to(url.host, url.port) as opened:
-        yield opened
+def proxy(s3_proxy: FaultProxy) -> FaultProxy:
+    return s3_proxy
 
 
 @pytest.fixture

@@ -29,12 +29,8 @@ async def postgres(settings: Settings) -> AsyncIterator[FaultProxy]:
 
 
 @pytest.fixture
-async def s3(settings: Settings) -> AsyncIterator[FaultProxy]:
-    url = settings.s3_endpoint_url
-    assert url.host is not None
-    assert url.port is not None
-    async with FaultProxy.to(url.host, url.port) as proxy:
-        yield proxy
+def s3(s3_proxy: FaultProxy) -> FaultProxy:
+    return s3_proxy
 
 
 def through(environment: dict[str, str], postgres: FaultProxy) -> dict[str, str]:

@@ -1,0 +1,39 @@
+"""Databases made for a test, and dropped after it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import asyncpg
+
+from gristmill.embedded import Endpoints
+
+
+@asynccontextmanager
+async def administering(endpoints: Endpoints) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that makes and drops databases. The role of the services may do that."""
+    connection = await asyncpg.connect(
+        host=endpoints.postgres_host,
+        port=endpoints.postgres_port,
+        user=endpoints.postgres_user,
+        password=endpoints.postgres_password,
+        database=endpoints.postgres_db,
+        ssl=False,
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def made(endpoints: Endpoints, kind: str, *, template: str = "template1") -> AsyncIterator[str]:
+    """The name of a new database, a copy of `template`."""
+    name = f"{kind}_{uuid4().hex[:12]}"
+    async with administering(endpoints) as admin:
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    try:
+        yield name
+    finally:
+        async with administering(endpoints) as admin:
+            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
