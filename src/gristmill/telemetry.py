@@ -5,15 +5,15 @@ Nothing of a user's data goes into a log line: ids, counts, sizes, durations, ki
 | event | fields | when |
 |---|---|---|
 | api.started, api.stopped | host, port | the API accepts requests, or has stopped |
-| api.request_failed | request_id, method, route, error | a defect of ours while answering (500) |
+| api.request_failed | request_id, method, route, error, frames | a defect of ours while answering (500) |
 | upload.stored | dataset_id, bytes | an original is in the bucket and its dataset committed |
 | upload.dropped | dataset_id, reason | an upload ended early; nothing of it is kept |
 | worker.started, worker.stopped | worker_id, slots | a worker claims, or has stopped |
 | worker.draining | worker_id, running, signal | a stop was asked for |
 | worker.backoff | worker_id, task, error, delay_s | a side task lost PostgreSQL and waits |
-| worker.task_died | worker_id, task, error | a side task ended by a defect; the worker stops |
+| worker.task_died | worker_id, task, error, frames | a side task ended by a defect; the worker stops |
 | worker.left_rows | worker_id, error | PostgreSQL was away when the worker stopped; others take back what it held |
-| job.claimed | job_id, kind, attempt, lease | |
+| job.claimed | job_id, kind, attempt, lease | an executor of ours is to run it |
 | job.outcome | job_id, kind, attempt, lease, outcome, code, seconds | an outcome is recorded |
 | job.lease_lost | job_id, lease | a write was refused by the fence; the work is dropped |
 | job.rescued | lease, status | an expired lease was taken back |
@@ -22,13 +22,15 @@ Nothing of a user's data goes into a log line: ids, counts, sizes, durations, ki
 | job.left_objects | job_id, lease, error | a lost attempt's objects were not removed at once; the sweeper will |
 | executor.started | pid | an executor is ready for jobs |
 | executor.exited | pid, code | an executor is gone; -9: killed |
+| executor.gone | pid | it had died already when we came to kill it |
 | executor.killed | pid, job_id, reason | canceled, timed_out, lease_lost, or not_ready |
 | chore.ran | chore, counts | a background chore did something |
-| embedded.started, embedded.stopped | service, port | |
 """
 
 import logging
 import sys
+import traceback
+from pathlib import Path
 from typing import Literal
 
 import structlog
@@ -76,3 +78,9 @@ def configure_logging(level: str, style: Literal["console", "json"]) -> None:
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger
+
+
+def frames(error: BaseException) -> list[str]:
+    """Where an error came from, without its message: parsers and databases quote what they were given."""
+    trace = traceback.extract_tb(error.__traceback__)
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in trace]

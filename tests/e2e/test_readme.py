@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -37,6 +38,22 @@ async def test_the_curl_session_works_as_pasted(system: System, tmp_path: Path) 
     assert result["rows"] == 1
     flagged = pl.read_parquet(tmp_path / "anomalies.parquet")
     assert flagged["temperature"].to_list() == [980.0]
+
+
+async def test_the_python_session_works_as_pasted(system: System, tmp_path: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (tmp_path / "readings.csv").write_text("station,temperature\nUlm,11.5\nBonn,9.8\n")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        block.replace("http://127.0.0.1:8000", system.url),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, complained = await asyncio.wait_for(process.communicate(), 90)
+    assert process.returncode == 0, complained.decode()
+    assert said.decode().strip() == "2"
 
 
 async def test_the_session_is_for_the_port_that_is_the_default() -> None:

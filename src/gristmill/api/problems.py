@@ -20,7 +20,7 @@ from gristmill.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from gristmill.telemetry import get_logger
+from gristmill.telemetry import frames, get_logger
 
 log = get_logger(__name__)
 
@@ -162,7 +162,7 @@ def on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[Pro
         method=request.scope["method"],
         route=request.scope.get("path_template", ""),
         error=type(error).__name__,
-        exc_info=error,
+        frames=frames(error),
     )
     problem = InternalError(f"The request could not be answered; it is in the log as {known}.").problem()
     return answer(details(problem, instance=request.scope["path"]))

@@ -13,7 +13,7 @@ from gristmill.domain.outcome import Interrupted
 from gristmill.errors import Unavailable
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
-from gristmill.telemetry import get_logger
+from gristmill.telemetry import frames, get_logger
 from gristmill.worker.attempt import Attempts
 from gristmill.worker.cleaner import Cleaner
 from gristmill.worker.completer import Completer
@@ -141,7 +141,7 @@ class Supervisor:
             worker_id=str(self._worker_id),
             task=task.get_name(),
             error=type(error).__name__,
-            exc_info=error,
+            frames=frames(error),
         )
         self._died.set()
 

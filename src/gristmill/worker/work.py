@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -21,7 +20,7 @@ from gristmill.processors import AnyProcessor, find
 from gristmill.processors.contract import decode_params
 from gristmill.processors.run import Part, run
 from gristmill.settings import Settings
-from gristmill.telemetry import get_logger
+from gristmill.telemetry import frames, get_logger
 from gristmill.worker.place import place_of_job
 from gristmill.worker.protocol import Broken, Done
 
@@ -152,15 +151,10 @@ def broken(error: BaseException, job: ClaimedJob) -> Broken:
         lease=job.lease,
         problem_id=str(problem_id),
         error=type(error).__name__,
-        frames=_frames(error),
+        frames=frames(error),
     )
     detail = f"An unexpected error ({type(error).__name__}); our log has it under the id {problem_id}"
     return Broken(InternalError(detail).problem(), permanent=False)
-
-
-def _frames(error: BaseException) -> list[str]:
-    frames = traceback.extract_tb(error.__traceback__)
-    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def _limits(settings: Settings) -> Limits:
