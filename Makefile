@@ -39,8 +39,7 @@ demo: setup ## from nothing to results: upload, three jobs, downloads, a plot; l
 test: setup ## all tests, on real PostgreSQL and S3; ARGS="-k name" picks some
 	@.venv/bin/python -m pytest $(ARGS)
 
-check: lint types contracts drift ## lint, format, types, import order, migrations and .env.example, without the long tests
-	@.venv/bin/python -m pytest -q tests/test_settings.py
+check: lint types contracts drift test ## lint, format, types, import order, migrations, .env.example, and all tests
 
 lint: setup ## what ruff says of code and format
 	@.venv/bin/ruff check .

@@ -16,11 +16,11 @@ from gristmill.api import examples
 from gristmill.api.auth import Caller
 from gristmill.api.document import DatasetId, JsonObject
 from gristmill.api.formats import MEDIA_TYPES
-from gristmill.api.jobs import JobRequest, Processors, enqueue
+from gristmill.api.jobs import Processors
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, details, documented
 from gristmill.api.upload import Incoming, Uploads
-from gristmill.db.datasets import get_dataset, list_datasets
+from gristmill.db.datasets import FirstJob, get_dataset, list_datasets
 from gristmill.db.engine import Database
 from gristmill.db.jobs import list_jobs
 from gristmill.db.rows import DatasetRow
@@ -28,7 +28,7 @@ from gristmill.domain.dataset import Column, DataFormat, DatasetStatus
 from gristmill.domain.job import INGEST_KIND
 from gristmill.errors import MalformedRequest, NotFound
 from gristmill.objects import ObjectStore
-from gristmill.processors import find
+from gristmill.processors import AnyProcessor, find
 from gristmill.processors.contract import decode_params
 from gristmill.settings import Settings
 
@@ -143,17 +143,13 @@ async def create_dataset(
     A `Repr-Digest` or `Content-Digest` header (`sha-256=:BASE64:`) is checked; what does not match is not kept. On a
     form it may be the digest of the file or of the whole body.
     """
-    if job is not None:
-        decode_params(find(job, processors), b"{}")
+    first_job = None if job is None else _first_job(find(job, processors))
     incoming = _incoming(request, name=name, data_format=format, options=options)
-    dataset_id = await Uploads(settings, database, store).take(incoming, request.receive, owner=owner)
-    links = await _ingest_link(database, dataset_id, owner)
+    uploads = Uploads(settings, database, store)
+    dataset_id = await uploads.take(incoming, request.receive, owner=owner, first_job=first_job)
+    links = await _job_link(database, dataset_id, owner, kind=INGEST_KIND, name="ingest_job")
     if job is not None:
-        wanted = JobRequest(kind=job)
-        row = await enqueue(
-            database, settings, processors, owner=owner, dataset_id=dataset_id, request=wanted, params=b"{}"
-        )
-        links["job"] = f"/jobs/{row.id}"
+        links |= await _job_link(database, dataset_id, owner, kind=job, name="job")
     dataset = dataset_of(await _found(database, dataset_id, owner))
     shown = msgspec.structs.replace(dataset, links={**dataset.links, **links})
     return Response(shown, headers={"Location": f"/datasets/{dataset_id}"})
@@ -244,9 +240,14 @@ async def _found(database: Database, dataset_id: UUID, owner: str) -> DatasetRow
     return row
 
 
-async def _ingest_link(database: Database, dataset_id: UUID, owner: str) -> dict[str, str]:
-    jobs = await list_jobs(database, owner=owner, limit=1, kind=INGEST_KIND, dataset_id=dataset_id)
-    return {"ingest_job": f"/jobs/{jobs[0].id}"} if jobs else {}
+async def _job_link(database: Database, dataset_id: UUID, owner: str, *, kind: str, name: str) -> dict[str, str]:
+    jobs = await list_jobs(database, owner=owner, limit=1, kind=kind, dataset_id=dataset_id)
+    return {name: f"/jobs/{jobs[0].id}"} if jobs else {}
+
+
+def _first_job(processor: AnyProcessor) -> FirstJob:
+    """A job of this kind with its defaults. Raises InvalidRequest for a kind that can't do without params."""
+    return FirstJob(processor.kind, processor.version, msgspec.json.encode(decode_params(processor, b"{}")))
 
 
 def _incoming(

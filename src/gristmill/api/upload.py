@@ -15,7 +15,7 @@ from uuid import UUID
 
 from gristmill.api.form import Form
 from gristmill.api.formats import Described, describe, promised_digest
-from gristmill.db.datasets import begin_upload, commit_upload, drop_upload, get_dataset, touch_upload
+from gristmill.db.datasets import FirstJob, begin_upload, commit_upload, drop_upload, get_dataset, touch_upload
 from gristmill.db.engine import Database
 from gristmill.domain.manifest import original_key
 from gristmill.errors import (
@@ -71,8 +71,10 @@ class Uploads:
         self._database = database
         self._store = store
 
-    async def take(self, incoming: Incoming, receive: "Receive", *, owner: str) -> UUID:
-        """Store the body and make it a dataset; answers its id.
+    async def take(
+        self, incoming: Incoming, receive: "Receive", *, owner: str, first_job: FirstJob | None = None
+    ) -> UUID:
+        """Store the body and make it a dataset, with a first job on it if one is given; answers the dataset's id.
 
         Raises:
             UnsupportedFormat, InvalidRequest, MalformedRequest, BadData, TooLarge, DigestMismatch: it does not fit.
@@ -99,7 +101,7 @@ class Uploads:
         except BaseException as error:
             await uninterrupted(self._drop(upload_id, writer, error))
             raise
-        await uninterrupted(self._commit(upload_id, owner, described, writer))
+        await uninterrupted(self._commit(upload_id, owner, described, writer, first_job))
         log.info("upload.stored", dataset_id=str(upload_id), bytes=writer.size_bytes)
         return upload_id
 
@@ -164,7 +166,9 @@ class Uploads:
             with suppress(DatabaseUnavailable):  # the commit finds out
                 alive = await touch_upload(self._database, upload_id)
 
-    async def _commit(self, upload_id: UUID, owner: str, described: Described, writer: UploadWriter) -> None:
+    async def _commit(
+        self, upload_id: UUID, owner: str, described: Described, writer: UploadWriter, first_job: FirstJob | None
+    ) -> None:
         try:
             committed = await commit_upload(
                 self._database,
@@ -179,6 +183,7 @@ class Uploads:
                 options=described.options,
                 max_attempts=self._settings.max_attempts,
                 timeout_s=self._settings.job_timeout_s,
+                first_job=first_job,
             )
         except DatabaseUnavailable:
             # It may have been committed before the connection died: the object stays until that is known.

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import assert_never
 from uuid import UUID
 
@@ -19,7 +20,8 @@ BEGIN_UPLOAD = "INSERT INTO uploads (owner) VALUES ($1) RETURNING id"
 TOUCH_UPLOAD = "UPDATE uploads SET touched_at = now() WHERE id = $1 RETURNING true"
 DROP_UPLOAD = "DELETE FROM uploads WHERE id = $1"
 
-# The upload's row makes way for the dataset's, with its ingest job, the job's first event and the wake-up.
+# The upload's row makes way for the dataset's, with its ingest job, a first job on it where one was asked for, their
+# first events and the wake-up.
 COMMIT_UPLOAD = """
 WITH finished AS (
     DELETE FROM uploads WHERE id = $1 AND owner = $2 RETURNING id, owner
@@ -31,8 +33,13 @@ WITH finished AS (
     INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, priority, max_attempts, timeout_s)
     SELECT owner, 'ingest', 1, id, '{}', 10, $10, $11 FROM added
     RETURNING id, owner
+), first_job AS (
+    INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, blocked, max_attempts, timeout_s)
+    SELECT owner, $12, $13, id, $14::jsonb, true, $10, $11 FROM added WHERE $12::text IS NOT NULL
+    RETURNING id, owner
 ), history AS (
-    INSERT INTO job_events (job_id, owner, type, attempt) SELECT id, owner, 'created', 0 FROM ingest
+    INSERT INTO job_events (job_id, owner, type, attempt)
+    SELECT id, owner, 'created', 0 FROM ingest UNION ALL SELECT id, owner, 'created', 0 FROM first_job
 ), woken AS MATERIALIZED (
     SELECT pg_notify('gristmill_jobs', '') FROM ingest
 )
@@ -114,6 +121,15 @@ async def dropping_stale_upload(
         yield bool(await driver.fetchval(DROP_STALE_UPLOAD, upload_id, idle_s))
 
 
+@dataclass(frozen=True)
+class FirstJob:
+    """A job to be made together with its dataset; `params` is a JSON object."""
+
+    kind: str
+    kind_version: int
+    params: bytes
+
+
 async def commit_upload(
     database: Database,
     upload_id: UUID,
@@ -128,8 +144,9 @@ async def commit_upload(
     options: bytes,
     max_attempts: int,
     timeout_s: int,
+    first_job: FirstJob | None = None,
 ) -> bool:
-    """Make the upload a dataset, with its ingest job, in one statement; False when the sweep has taken the upload."""
+    """Make the upload a dataset, with its jobs, in one statement; False when the sweep has taken the upload."""
     async with database.driver() as driver:
         added = await driver.fetchval(
             COMMIT_UPLOAD,
@@ -144,6 +161,9 @@ async def commit_upload(
             options.decode(),
             max_attempts,
             timeout_s,
+            first_job.kind if first_job else None,
+            first_job.kind_version if first_job else None,
+            first_job.params.decode() if first_job else None,
         )
     return added is not None
 

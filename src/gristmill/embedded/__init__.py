@@ -100,25 +100,34 @@ def status(folder: Path) -> Status:
 
 
 def reset(folder: Path) -> None:
-    """Delete all data of the services of `folder`.
+    """Delete all data of the services of `folder`; waits for a guard that is stopping.
 
     Raises:
         EmbeddedServiceError: somebody holds them.
     """
     places = Places(folder.resolve())
-    if not places.folder.exists():
-        return
+    deadline = time.monotonic() + STOP_LIMIT_S
+    while places.folder.exists() and not _wiped(places):
+        report = _report(places)
+        if report is None or report.state != "stopping" or time.monotonic() > deadline:
+            raise EmbeddedServiceError("the embedded services are in use; stop `make run` and the like first")
+        time.sleep(LOOK_S)
+
+
+def _wiped(places: Places) -> bool:
+    """Delete everything, unless somebody holds the services or guards them."""
     with (
         locked(places.start_lock, fcntl.LOCK_EX),
         locked(places.holders_lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as unheld,
         locked(places.guard_lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as unguarded,
     ):
         if not unheld or not unguarded:
-            raise EmbeddedServiceError("the embedded services are in use; stop `make run` and the like first")
+            return False
         services = places.read_services()
         if services is not None and services.home:
             shutil.rmtree(services.home, ignore_errors=True)
         shutil.rmtree(places.folder)
+        return True
 
 
 def _running(places: Places) -> Endpoints:

@@ -18,7 +18,8 @@ from gristmill.settings import MIB
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
-MIN_PART_BYTES = 8 * MIB  # S3 takes 5 MiB and more for all parts but the last
+# S3 takes 5 MiB and more for all parts but the last; three of these are in memory at a time, for each upload.
+MIN_PART_BYTES = 6 * MIB
 MAX_PARTS = 10_000
 PARTS_IN_FLIGHT = 2
 
