@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gristmill.api.bodies import decode_json, fault
+from gristmill.api.bodies import decode_json
 from gristmill.api.problems import STATUS
+from gristmill.domain.pointer import fault
 from gristmill.errors import Fault, GristmillError, InvalidRequest, MalformedRequest
 from tests.api.serving import Served
 

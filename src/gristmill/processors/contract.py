@@ -10,7 +10,6 @@ report   what people read, as JSON
 
 import io
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
@@ -20,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from gristmill.domain.dataset import Column
+from gristmill.domain.pointer import fault
 from gristmill.errors import Fault, InvalidRequest
 
 ROW = "__gristmill_row__"
@@ -92,37 +92,11 @@ def decode_params(processor: Processor[Any, Any, Any, Any], raw: bytes) -> msgsp
     try:
         return msgspec.json.decode(raw or b"{}", type=processor.Params)
     except msgspec.ValidationError as error:
-        fault = _fault(str(error))
-        raise InvalidRequest(f"The params do not fit the kind {processor.kind}.", errors=(fault,)) from None
+        where = fault(str(error), "/params")
+        raise InvalidRequest(f"The params do not fit the kind {processor.kind}.", errors=(where,)) from None
     except msgspec.DecodeError:
-        fault = Fault("/params", "Not valid JSON.")
-        raise InvalidRequest(f"The params of kind {processor.kind} are not JSON.", errors=(fault,)) from None
-
-
-_MESSAGE = re.compile(r"^(?P<detail>.*?)(?: - at `(?P<path>\$[^`]*)`)?$", re.DOTALL)
-_UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
-
-
-def _fault(message: str) -> Fault:
-    """msgspec's message (``… - at `$.columns[0]` ``) as a pointer and a detail."""
-    match = _MESSAGE.match(message)
-    if match is None:
-        return Fault("/params", message)
-    pointer = _pointer(match["path"] or "$")
-    unknown = _UNKNOWN.match(match["detail"])
-    if unknown:
-        return Fault(f"{pointer}/{escape(unknown['name'])}", "There is no such field.")
-    return Fault(pointer, match["detail"] + ".")
-
-
-def _pointer(path: str) -> str:
-    steps = re.findall(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", path.removeprefix("$"))
-    return "/params" + "".join("/" + escape(name or index) for name, index in steps)
-
-
-def escape(name: str) -> str:
-    """One step of a JSON Pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
+        where = Fault("/params", "Not valid JSON.")
+        raise InvalidRequest(f"The params of kind {processor.kind} are not JSON.", errors=(where,)) from None
 
 
 def finite(value: object) -> object:
