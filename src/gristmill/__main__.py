@@ -150,12 +150,6 @@ def examine(data: DataFolder = DATA_FOLDER) -> None:
 
 
 @app.command()
-def setup(data: DataFolder = DATA_FOLDER) -> None:
-    """Migrate the database and create the buckets."""
-    with_settings(data, prepare)
-
-
-@app.command()
 def reset(data: DataFolder = DATA_FOLDER) -> None:
     """Wipe this machine's own PostgreSQL and S3 with all that is in them, and the demo's."""
     for folder in (data, DEMO_FOLDER):
