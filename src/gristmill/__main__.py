@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 import uvloop
-from alembic import command
 
 from gristmill import __version__, doctor, embedded
 from gristmill.api.app import serve
@@ -124,6 +123,8 @@ def migration(
     data: DataFolder = DATA_FOLDER,
 ) -> None:
     """Write a new migration from the difference between the models and the database."""
+    from alembic import command  # noqa: PLC0415 - every command would carry it
+
     with configured(data) as settings:
         asyncio.run(upgrade(settings))
         command.revision(alembic_config(settings), message, autogenerate=True)
@@ -132,6 +133,8 @@ def migration(
 @app.command()
 def check_migrations(data: DataFolder = DATA_FOLDER) -> None:
     """Fail when the models say something that no migration does."""
+    from alembic import command  # noqa: PLC0415 - every command would carry it
+
     with configured(data) as settings:
         asyncio.run(upgrade(settings))
         command.check(alembic_config(settings))

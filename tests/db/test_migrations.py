@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -69,6 +70,10 @@ async def test_every_migration_goes_down_and_up_again(settings: Settings) -> Non
 
 async def test_alembic_finds_no_drift(settings: Settings) -> None:
     await asyncio.to_thread(command.check, alembic_config(settings))
+
+
+def test_the_head_is_the_one_that_alembic_sees() -> None:
+    assert head_revision() == ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 async def test_the_revision_is_known(database: Database, empty: Settings) -> None:

@@ -23,7 +23,7 @@ from gristmill.api.document import ROUTER_PATH, RawJson, openapi_config
 from gristmill.api.events import list_job_events
 from gristmill.api.headers import add_headers
 from gristmill.api.jobs import Processors
-from gristmill.api.memory import return_large_buffers
+from gristmill.api.memory import return_garbage, return_large_buffers
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
 from gristmill.api.results import get_result
 from gristmill.db.engine import Database
@@ -127,6 +127,8 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.schema_head = await asyncio.to_thread(head_revision)
             app.state.document = msgspec.json.encode(app.openapi_schema.to_schema())
             app.state.methods = {route.path_format: ", ".join(route.methods) for route in app.routes if route.methods}
+            await store.warm()
+            return_garbage()
             yield
 
     return opened

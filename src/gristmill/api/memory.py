@@ -1,6 +1,7 @@
 """How the process's allocator treats large buffers."""
 
 import ctypes
+import gc
 
 M_MMAP_THRESHOLD = -3  # from glibc's malloc.h
 THRESHOLD_BYTES = 256 * 1024
@@ -14,3 +15,11 @@ def return_large_buffers() -> bool:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(M_MMAP_THRESHOLD, THRESHOLD_BYTES))
+
+
+def return_garbage() -> None:
+    """Give back what starting up has left, so that the room is there for uploads; does nothing where it can't."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,41 +1,47 @@
-"""Where the schema stands and where it should: Alembic, told where its scripts are."""
+"""Where the schema stands and where it should.
 
+Alembic is imported where it is used: the API asks for revisions only, and does without its 12 MB.
+"""
+
+import ast
 import asyncio
 from pathlib import Path
-
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
+from typing import TYPE_CHECKING
 
 from gristmill.db.engine import Database, unavailable
 from gristmill.errors import ConfigurationError, DatabaseUnavailable
 from gristmill.settings import Settings
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 REVISION = "SELECT version_num FROM alembic_version"
 HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
 
 
-def alembic_config(settings: Settings | None = None) -> Config:
+def alembic_config(settings: Settings | None = None) -> "Config":
     """Alembic's configuration for the scripts of this checkout (or of the image's working folder).
 
     Raises:
         ConfigurationError: there is no `alembic.ini` where one is looked for.
     """
-    for folder in (Path.cwd(), Path(__file__).parents[3]):
-        ini = folder / "alembic.ini"
-        if ini.is_file() and (folder / "migrations").is_dir():
-            config = Config(ini)
-            config.attributes["settings"] = settings
-            return config
-    raise ConfigurationError("alembic.ini and migrations/ are not here; run this from the checkout")
+    from alembic.config import Config  # noqa: PLC0415 - see above
+
+    config = Config(_home() / "alembic.ini")
+    config.attributes["settings"] = settings
+    return config
 
 
 def head_revision() -> str:
-    """The revision that this code was written for."""
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    if head is None:
-        raise ConfigurationError("There are no migrations")
-    return head
+    """The revision that this code was written for: the one that no other comes after."""
+    after: dict[str, object] = {}
+    for script in (_home() / "migrations" / "versions").glob("*.py"):
+        names = _constants(script)
+        after[str(names["revision"])] = names["down_revision"]
+    heads = set(after) - set(after.values())
+    if len(heads) != 1:
+        raise ConfigurationError(f"There is not one newest migration but {len(heads)}")
+    return heads.pop()
 
 
 async def current_revision(database: Database) -> str | None:
@@ -53,6 +59,8 @@ async def upgrade(settings: Settings) -> None:
     Raises:
         DatabaseUnavailable: PostgreSQL can't be reached.
     """
+    from alembic import command  # noqa: PLC0415 - see above
+
     # Alembic runs an event loop of its own, so it gets a thread of its own.
     try:
         await asyncio.to_thread(command.upgrade, alembic_config(settings), "head")
@@ -63,3 +71,21 @@ async def upgrade(settings: Settings) -> None:
         raise DatabaseUnavailable(
             f"PostgreSQL at {settings.postgres_host}:{settings.postgres_port} can't be migrated: {lost.detail}"
         ) from error
+
+
+def _home() -> Path:
+    for folder in (Path.cwd(), Path(__file__).parents[3]):
+        if (folder / "alembic.ini").is_file() and (folder / "migrations").is_dir():
+            return folder
+    raise ConfigurationError("alembic.ini and migrations/ are not here; run this from the checkout")
+
+
+def _constants(script: Path) -> dict[str, object]:
+    """The constants that a migration sets, by name; nothing of it is run."""
+    return {
+        target.id: node.value.value
+        for node in ast.parse(script.read_text("utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }

@@ -69,6 +69,11 @@ class ObjectStore:
             await store._s3.close()
             await store._signer.close()
 
+    async def warm(self) -> None:
+        """Build the client now, without speaking to the store: what that leaves behind is large (10 MB)."""
+        async with self._s3.borrow():
+            pass
+
     @property
     def buckets(self) -> tuple[str, str]:
         return (self._settings.s3_datasets_bucket, self._settings.s3_job_results_bucket)

@@ -18,10 +18,10 @@ from gristmill.settings import MIB
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
-# S3 takes 5 MiB and more for all parts but the last; three of these are in memory at a time, for each upload.
-MIN_PART_BYTES = 6 * MIB
+# The least S3 takes for all parts but the last. Two are in memory for each upload: one fills, one is on its way.
+MIN_PART_BYTES = 5 * MIB
 MAX_PARTS = 10_000
-PARTS_IN_FLIGHT = 2
+PARTS_IN_FLIGHT = 1
 
 OnUploadId = Callable[[str], Awaitable[None]]
 
