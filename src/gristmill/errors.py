@@ -16,7 +16,8 @@
     │   ├── BadData                 a dataset that can't be made columnar: empty, broken, too many rejected rows
     │   ├── TooLarge                over a limit that has a name
     │   ├── DigestMismatch          the bytes that came are not the bytes that were promised
-    │   └── DatasetFailed           the dataset a job waits for could not be made ready
+    │   ├── DatasetFailed           the dataset a job waits for could not be made ready
+    │   └── InputFailed             the job whose result a job takes as data has failed or was canceled
     ├── NotFound                    no such thing, or another owner's
     ├── Unauthorized                no key, or one that is unknown, expired or revoked
     ├── Forbidden                   a key without the scope
@@ -31,6 +32,7 @@
         ├── ExecutorLost            the executor process died (signal, out of memory, crash)
         ├── WorkerLost              the worker's lease ran out
         ├── TimedOut                the job ran longer than its limit
+        ├── Snooze                  a processor has to wait for something: the job goes back, no attempt burnt
         └── InternalError           a defect of ours: the log has the trace, the user has its id
 
 A message never quotes a user's data, a SQL text, or an object key.
@@ -156,6 +158,11 @@ class DatasetFailed(InputError):
     title = "The dataset could not be made ready"
 
 
+class InputFailed(InputError):
+    code = "input-failed"
+    title = "The job whose result was to be the data has no result"
+
+
 class NotFound(GristmillError):
     code = "not-found"
     title = "Not found"
@@ -228,6 +235,17 @@ class WorkerLost(AttemptError):
 class TimedOut(AttemptError):
     code = "timed-out"
     title = "The job ran longer than its limit"
+
+
+class Snooze(AttemptError):
+    """Raised by a processor: try again in `delay_s` seconds, without counting this as an attempt."""
+
+    code = "snoozed"
+    title = "The job waits for something"
+
+    def __init__(self, detail: str, *, delay_s: float) -> None:
+        super().__init__(detail)
+        self.delay_s = max(1.0, delay_s)
 
 
 class InternalError(AttemptError):

@@ -4,10 +4,12 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from gristmill.db.claims import Ending, claim_jobs, record_outcomes
+from gristmill.db.claims import claim_jobs
 from gristmill.db.engine import Database
-from gristmill.domain.dataset import Column, Ingested
-from gristmill.domain.job import ClaimedJob
+from gristmill.db.outcomes import Ending, record_outcomes
+from gristmill.domain.column import Column
+from gristmill.domain.dataset import Ingested
+from gristmill.domain.job import Claim
 from gristmill.domain.manifest import JSON, PARQUET, Manifest, StoredFile, result_prefix
 from gristmill.domain.outcome import Completed, Failed, Outcome
 from gristmill.errors import BadData
@@ -19,7 +21,7 @@ TABLE = b"PAR1 not really"
 REPORT = b'{"rows": 2}'
 
 
-async def claim(database: Database, job_id: UUID | str) -> ClaimedJob:
+async def claim(database: Database, job_id: UUID | str) -> Claim:
     """Claim until this job comes; the others stay claimed."""
     while True:
         (claimed,) = await claim_jobs(database, worker_id=uuid4(), limit=1, lease_s=600)
@@ -27,7 +29,7 @@ async def claim(database: Database, job_id: UUID | str) -> ClaimedJob:
             return claimed
 
 
-async def settle(database: Database, claimed: ClaimedJob, outcome: Outcome) -> None:
+async def settle(database: Database, claimed: Claim, outcome: Outcome) -> None:
     recorded = await record_outcomes(database, [Ending(claimed.id, claimed.lease, outcome)])
     assert claimed.lease in recorded
 

@@ -5,11 +5,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from gristmill.db import claims, datasets, jobs
-from gristmill.db.claims import Ending, Heartbeat
+from gristmill.db import claims, datasets, jobs, outcomes
+from gristmill.db.claims import Heartbeat
 from gristmill.db.engine import Database
-from gristmill.domain.dataset import Column, DataFormat, Ingested
-from gristmill.domain.job import ClaimedJob, JobStatus, Progress
+from gristmill.db.enqueue import NewJob, enqueue_job
+from gristmill.db.outcomes import Ending
+from gristmill.domain.column import Column
+from gristmill.domain.dataset import DataFormat, Ingested
+from gristmill.domain.job import Claim, JobStatus, Progress
 from gristmill.domain.manifest import Manifest
 from gristmill.domain.outcome import Canceled, Completed, Failed, Interrupted, Outcome, Retry
 from gristmill.errors import BadData, InternalError, Problem
@@ -44,9 +47,9 @@ async def dataset_id(database: Database) -> UUID:
 
 
 async def enqueue(database: Database, dataset_id: UUID, *, max_attempts: int = 2, priority: int = 0) -> UUID:
-    added = await jobs.enqueue_job(
+    added = await enqueue_job(
         database,
-        jobs.NewJob(
+        NewJob(
             owner=OWNER,
             dataset_id=dataset_id,
             kind="metrics",
@@ -63,17 +66,17 @@ async def enqueue(database: Database, dataset_id: UUID, *, max_attempts: int = 2
 
 async def claim(
     database: Database, *, limit: int = 100, lease_s: float = 15, worker: UUID | None = None
-) -> list[ClaimedJob]:
+) -> list[Claim]:
     return await claims.claim_jobs(database, worker_id=worker or uuid4(), limit=limit, lease_s=lease_s)
 
 
-async def claim_one(database: Database, *, lease_s: float = 15) -> ClaimedJob:
+async def claim_one(database: Database, *, lease_s: float = 15) -> Claim:
     (job,) = await claim(database, lease_s=lease_s)
     return job
 
 
-async def record(database: Database, job: ClaimedJob, outcome: Outcome) -> JobStatus | None:
-    return (await claims.record_outcomes(database, [Ending(job.id, job.lease, outcome)])).get(job.lease)
+async def record(database: Database, job: Claim, outcome: Outcome) -> JobStatus | None:
+    return (await outcomes.record_outcomes(database, [Ending(job.id, job.lease, outcome)])).get(job.lease)
 
 
 async def status(database: Database, job_id: UUID) -> JobStatus:
@@ -84,14 +87,14 @@ async def status(database: Database, job_id: UUID) -> JobStatus:
 
 async def results(database: Database) -> int:
     async with database.driver() as driver:
-        return int(await driver.fetchval("SELECT count(*) FROM job_results"))
+        return int(await driver.fetchval("SELECT count(*) FROM job_events WHERE type = 'completed'"))
 
 
 async def test_twenty_claimers_never_get_the_same_job(database: Database, dataset_id: UUID) -> None:
     wanted = {await enqueue(database, dataset_id) for _ in range(200)}
 
-    async def claimer() -> list[ClaimedJob]:
-        mine: list[ClaimedJob] = []
+    async def claimer() -> list[Claim]:
+        mine: list[Claim] = []
         while got := await claim(database, limit=3):
             assert len(got) <= 3, "never more than asked for"
             mine += got
@@ -113,7 +116,7 @@ async def test_claims_go_by_priority_then_age(database: Database, dataset_id: UU
 async def test_a_late_completion_is_refused(database: Database, dataset_id: UUID) -> None:
     job_id = await enqueue(database, dataset_id)
     ghost = await claim_one(database, lease_s=0)
-    assert await claims.rescue_jobs(database) == {ghost.lease: JobStatus.PENDING}
+    assert await outcomes.rescue_jobs(database) == {ghost.lease: JobStatus.PENDING}
     before = await results(database)
     assert await record(database, ghost, DONE) is None, "refused while pending"
     second = await claim_one(database)
@@ -124,7 +127,7 @@ async def test_a_late_completion_is_refused(database: Database, dataset_id: UUID
     assert await record(database, second, DONE) is JobStatus.COMPLETED
     assert await record(database, ghost, Failed(BAD)) is None
     assert await results(database) == before + 1
-    assert await claims.ended_attempts(database, [ghost.lease, second.lease]) == {
+    assert await outcomes.ended_attempts(database, [(job_id, ghost.lease), (job_id, second.lease)]) == {
         ghost.lease: "retry",
         second.lease: "completed",
     }
@@ -143,7 +146,7 @@ async def test_a_heartbeat_renews_the_lease_and_tells_of_cancels(database: Datab
     await jobs.cancel_job(database, canceled, owner=OWNER)
     beats = [Heartbeat(calm, leases[calm], Progress("fit", 3, 9)), Heartbeat(canceled, leases[canceled])]
     assert await claims.send_heartbeats(database, beats, lease_s=15) == {leases[calm]: False, leases[canceled]: True}
-    assert await claims.rescue_jobs(database) == {}, "renewed leases are not taken back"
+    assert await outcomes.rescue_jobs(database) == {}, "renewed leases are not taken back"
     row = await jobs.get_job(database, calm, owner=OWNER)
     assert row is not None
     assert row.progress == Progress("fit", 3, 9)
@@ -176,19 +179,18 @@ async def test_interrupted_burns_no_attempt_and_retry_does(database: Database, d
 
 async def test_a_retry_waits_for_its_time(database: Database, dataset_id: UUID) -> None:
     await enqueue(database, dataset_id)
-    assert await claims.next_due_s(database, within_s=1000) is None
-    await record(database, await claim_one(database), Retry(BAD, 500.0))
-    assert await claim(database) == []
-    assert await claims.next_due_s(database, within_s=10) is None
-    due_s = await claims.next_due_s(database, within_s=1000)
-    assert due_s is not None
-    assert 400 < due_s <= 500
+    claimer = claims.Claimer(database, uuid4(), lease_s=15)
+    (job,) = await claimer.claim(1)
+    await record(database, job, Retry(BAD, 500.0))
+    assert await claimer.claim(1) == []
+    assert claimer.next_due_s is not None
+    assert 400 < claimer.next_due_s <= 500
 
 
 async def test_rescue_stops_at_the_last_attempt(database: Database, dataset_id: UUID) -> None:
     job_id = await enqueue(database, dataset_id, max_attempts=1)
     job = await claim_one(database, lease_s=0)
-    assert await claims.rescue_jobs(database) == {job.lease: JobStatus.FAILED}
+    assert await outcomes.rescue_jobs(database) == {job.lease: JobStatus.FAILED}
     row = await jobs.get_job(database, job_id, owner=OWNER)
     assert row is not None
     assert row.error is not None
@@ -199,7 +201,7 @@ async def test_many_rescuers_take_back_once(database: Database, dataset_id: UUID
     for _ in range(20):
         await enqueue(database, dataset_id, max_attempts=5)
     claimed = await claim(database, lease_s=0)
-    rescued = await asyncio.gather(*(claims.rescue_jobs(database) for _ in range(5)))
+    rescued = await asyncio.gather(*(outcomes.rescue_jobs(database) for _ in range(5)))
     leases = [lease for found in rescued for lease in found]
     assert sorted(leases) == sorted(job.lease for job in claimed)
 
@@ -219,7 +221,7 @@ async def test_an_outcome_that_cannot_be_stored_stores_nothing(database: Databas
         for job in await claim(database)
     ]
     with pytest.raises(InternalError):
-        await claims.record_outcomes(database, endings)
+        await outcomes.record_outcomes(database, endings)
     assert [await status(database, job_id) for job_id in ids] == [JobStatus.RUNNING, JobStatus.RUNNING]
 
 

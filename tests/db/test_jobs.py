@@ -6,10 +6,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from gristmill.db import claims, datasets, jobs
+from gristmill.db import claims, datasets, enqueue, jobs, outcomes
 from gristmill.db.engine import Database
-from gristmill.domain.dataset import Column, DataFormat, DatasetStatus, Ingested
-from gristmill.domain.job import ClaimedJob, JobStatus
+from gristmill.db.inputs import Inputs
+from gristmill.domain.column import Column
+from gristmill.domain.dataset import DataFormat, DatasetStatus, Ingested
+from gristmill.domain.job import Claim, JobStatus
 from gristmill.domain.manifest import Manifest
 from gristmill.domain.outcome import Completed, Failed, Outcome
 from gristmill.errors import BadData
@@ -41,8 +43,8 @@ def new_dataset(database: Database) -> NewDataset:
     return make
 
 
-def new_job(dataset_id: UUID, owner: str = "ann") -> jobs.NewJob:
-    return jobs.NewJob(
+def new_job(dataset_id: UUID, owner: str = "ann") -> enqueue.NewJob:
+    return enqueue.NewJob(
         owner=owner,
         dataset_id=dataset_id,
         kind="metrics",
@@ -54,14 +56,14 @@ def new_job(dataset_id: UUID, owner: str = "ann") -> jobs.NewJob:
     )
 
 
-async def claim_all(database: Database) -> list[ClaimedJob]:
+async def claim_all(database: Database) -> list[Claim]:
     return await claims.claim_jobs(database, worker_id=uuid4(), limit=100, lease_s=15)
 
 
 async def ingest_ends(database: Database, outcome: Outcome) -> None:
     [ingest] = await claim_all(database)
     assert ingest.kind == "ingest"
-    await claims.record_outcomes(database, [claims.Ending(ingest.id, ingest.lease, outcome)])
+    await outcomes.record_outcomes(database, [outcomes.Ending(ingest.id, ingest.lease, outcome)])
 
 
 async def test_an_upload_becomes_a_dataset_with_its_ingest_job_at_once(
@@ -101,21 +103,22 @@ async def test_a_swept_upload_can_not_be_committed(database: Database) -> None:
 
 async def test_a_job_waits_for_its_dataset_and_is_released_with_it(database: Database, new_dataset: NewDataset) -> None:
     dataset_id = await new_dataset()
-    job = await jobs.enqueue_job(database, new_job(dataset_id))
+    job = await enqueue.enqueue_job(database, new_job(dataset_id))
     assert job is not None
     assert job.blocked
     await ingest_ends(database, READY)
     [claimed] = await claim_all(database)
     assert claimed.id == job.id
-    assert claimed.dataset.columns == (Column("a", "Int64"),)
-    assert claimed.dataset.rows == 2
+    dataset = (await Inputs(database).of([claimed]))[claimed.id]
+    assert dataset.columns == (Column("a", "Int64"),)
+    assert dataset.rows == 2
     types = [event.type for event in await jobs.list_events(database, job.id, owner="ann")]
     assert types == ["created", "released", "claimed"]
 
 
 async def test_a_failed_dataset_fails_the_jobs_that_wait_for_it(database: Database, new_dataset: NewDataset) -> None:
     dataset_id = await new_dataset()
-    job = await jobs.enqueue_job(database, new_job(dataset_id))
+    job = await enqueue.enqueue_job(database, new_job(dataset_id))
     assert job is not None
     await ingest_ends(database, Failed(BadData("The file is empty").problem()))
     dataset = await datasets.get_dataset(database, dataset_id, owner="ann")
@@ -128,7 +131,7 @@ async def test_a_failed_dataset_fails_the_jobs_that_wait_for_it(database: Databa
     assert failed.status is JobStatus.FAILED
     assert failed.error is not None
     assert failed.error.code == "dataset-failed"
-    assert await jobs.enqueue_job(database, new_job(dataset_id)) is None
+    assert await enqueue.enqueue_job(database, new_job(dataset_id)) is None
 
 
 async def test_no_job_is_stranded_when_it_is_posted_while_its_dataset_settles(
@@ -138,15 +141,15 @@ async def test_no_job_is_stranded_when_it_is_posted_while_its_dataset_settles(
     for _ in range(20):
         dataset_id = await new_dataset()
         [ingest] = await claim_all(database)
-        ending = claims.Ending(ingest.id, ingest.lease, READY)
-        posts = [jobs.enqueue_job(database, new_job(dataset_id)) for _ in range(6)]
-        await asyncio.gather(*posts[:3], claims.record_outcomes(database, [ending]), *posts[3:])
+        ending = outcomes.Ending(ingest.id, ingest.lease, READY)
+        posts = [enqueue.enqueue_job(database, new_job(dataset_id)) for _ in range(6)]
+        await asyncio.gather(*posts[:3], outcomes.record_outcomes(database, [ending]), *posts[3:])
         assert len(await claim_all(database)) == 6
 
 
 async def test_canceling_a_pending_ingest_fails_its_dataset(database: Database, new_dataset: NewDataset) -> None:
     dataset_id = await new_dataset()
-    waiting = await jobs.enqueue_job(database, new_job(dataset_id))
+    waiting = await enqueue.enqueue_job(database, new_job(dataset_id))
     assert waiting is not None
     [ingest] = await jobs.list_jobs(database, owner="ann", limit=10, kind="ingest")
     assert await jobs.cancel_job(database, ingest.id, owner="ann") is JobStatus.CANCELED
@@ -163,11 +166,11 @@ async def test_cancel_is_final_for_pending_asked_for_running_and_refused_when_fi
 ) -> None:
     dataset_id = await new_dataset()
     await ingest_ends(database, READY)
-    pending = await jobs.enqueue_job(database, new_job(dataset_id))
+    pending = await enqueue.enqueue_job(database, new_job(dataset_id))
     assert pending is not None
     assert await jobs.cancel_job(database, pending.id, owner="ann") is JobStatus.CANCELED
     assert await jobs.cancel_job(database, pending.id, owner="ann") is None
-    running = await jobs.enqueue_job(database, new_job(dataset_id))
+    running = await enqueue.enqueue_job(database, new_job(dataset_id))
     assert running is not None
     await claim_all(database)
     assert await jobs.cancel_job(database, running.id, owner="ann") is JobStatus.RUNNING
@@ -179,9 +182,9 @@ async def test_cancel_is_final_for_pending_asked_for_running_and_refused_when_fi
 async def test_what_is_anothers_is_not_there(database: Database, new_dataset: NewDataset) -> None:
     dataset_id = await new_dataset()
     await ingest_ends(database, READY)
-    job = await jobs.enqueue_job(database, new_job(dataset_id))
+    job = await enqueue.enqueue_job(database, new_job(dataset_id))
     assert job is not None
-    assert await jobs.enqueue_job(database, new_job(dataset_id, owner="bob")) is None
+    assert await enqueue.enqueue_job(database, new_job(dataset_id, owner="bob")) is None
     assert await datasets.get_dataset(database, dataset_id, owner="bob") is None
     assert await jobs.get_job(database, job.id, owner="bob") is None
     assert await jobs.cancel_job(database, job.id, owner="bob") is None
@@ -194,10 +197,10 @@ async def test_pages_are_newest_first_and_stable_while_rows_are_inserted(
     database: Database, new_dataset: NewDataset
 ) -> None:
     dataset_id = await new_dataset()
-    made = [await jobs.enqueue_job(database, new_job(dataset_id)) for _ in range(7)]
+    made = [await enqueue.enqueue_job(database, new_job(dataset_id)) for _ in range(7)]
     ids = [job.id for job in made if job]
     first = await jobs.list_jobs(database, owner="ann", limit=3)
-    await jobs.enqueue_job(database, new_job(dataset_id))
+    await enqueue.enqueue_job(database, new_job(dataset_id))
     rest = await jobs.list_jobs(database, owner="ann", limit=10, before=first[-1].id)
     assert [job.id for job in (*first, *rest)] == ids[::-1]
     assert await jobs.list_jobs(database, owner="ann", limit=10, status=JobStatus.COMPLETED) == []

@@ -91,7 +91,8 @@ async def test_an_empty_database_is_empty(empty: Settings) -> None:
     [
         ("UPDATE jobs SET status = 'running'", "running_is_leased"),
         ("UPDATE jobs SET lease = 1", "running_is_leased"),
-        ("UPDATE jobs SET status = 'completed'", "final_is_dated"),
+        ("UPDATE jobs SET status = 'completed', manifest = '{}'", "final_is_dated"),
+        ("UPDATE jobs SET status = 'completed', finished_at = now()", "completed_has_a_result"),
         ("UPDATE jobs SET status = 'failed', finished_at = now()", "failed_says_why"),
         ("UPDATE jobs SET attempt = max_attempts + 1", "attempts"),
         ("UPDATE jobs SET owner = ''", "owner"),

@@ -12,7 +12,7 @@ import pytest
 from gristmill.client import Dataset
 from gristmill.demo.chart import Chart, chart
 from gristmill.demo.tour import JOBS, SPEED, birdstrikes
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.processors.anomalies import Anomalies
 from gristmill.processors.contract import Processor, decode_params
 from gristmill.processors.metrics import Metrics

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
 from gristmill.processors import AnyProcessor, discover, run
 from gristmill.processors.contract import decode_params

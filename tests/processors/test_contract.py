@@ -144,7 +144,7 @@ from collections.abc import Sequence
 import msgspec
 import polars as pl
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.processors.contract import Planned, Processor
 
 

@@ -15,11 +15,12 @@ from uuid import UUID, uuid4
 
 import psutil
 
-from gristmill.db import claims, datasets, jobs
-from gristmill.db.claims import Ending
+from gristmill.db import claims, datasets, enqueue, jobs, outcomes
 from gristmill.db.engine import Database
+from gristmill.db.outcomes import Ending
 from gristmill.db.rows import JobRow
-from gristmill.domain.dataset import Column, DataFormat, Ingested
+from gristmill.domain.column import Column
+from gristmill.domain.dataset import DataFormat, Ingested
 from gristmill.domain.job import JobStatus
 from gristmill.domain.manifest import Manifest, original_key
 from gristmill.domain.outcome import Completed
@@ -144,7 +145,7 @@ class Bench:
     async def job(
         self, dataset_id: UUID, kind: str = "metrics", params: bytes = b"{}", *, max_attempts: int = 5
     ) -> UUID:
-        job = jobs.NewJob(
+        job = enqueue.NewJob(
             owner=OWNER,
             dataset_id=dataset_id,
             kind=kind,
@@ -153,7 +154,7 @@ class Bench:
             max_attempts=max_attempts,
             timeout_s=120,
         )
-        added = await jobs.enqueue_job(self.database, job)
+        added = await enqueue.enqueue_job(self.database, job)
         assert added is not None
         return added.id
 
@@ -186,7 +187,11 @@ class Bench:
 
     async def commits(self, job_id: UUID) -> int:
         async with self.database.driver() as driver:
-            return int(await driver.fetchval("SELECT count(*) FROM job_results WHERE job_id = $1", job_id))
+            return int(
+                await driver.fetchval(
+                    "SELECT count(*) FROM job_events WHERE job_id = $1 AND type = 'completed'", job_id
+                )
+            )
 
     async def keys(self, bucket: str, prefix: str) -> list[str]:
         return [key async for key in self.store.list_keys(bucket, prefix)]
@@ -213,7 +218,7 @@ async def ingested(bench: Bench) -> UUID:
     dataset_id = await bench.dataset(b"a\n1\n")
     (ingest,) = await claims.claim_jobs(bench.database, worker_id=uuid4(), limit=1, lease_s=60)
     outcome = Completed(Manifest("datasets", "p/", ()), Ingested((Column("a", "Int64"),), 1, 1, 0))
-    await claims.record_outcomes(bench.database, [Ending(ingest.id, ingest.lease, outcome)])
+    await outcomes.record_outcomes(bench.database, [Ending(ingest.id, ingest.lease, outcome)])
     return dataset_id
 
 

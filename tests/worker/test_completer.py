@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from gristmill.db import claims
-from gristmill.db.claims import Ending
+from gristmill.db import claims, outcomes
 from gristmill.db.engine import Database
-from gristmill.domain.job import ClaimedJob, JobStatus
+from gristmill.db.outcomes import Ending
+from gristmill.domain.job import Claim, JobStatus
 from gristmill.domain.manifest import Manifest, result_prefix
 from gristmill.domain.outcome import Completed, Failed, Outcome, Retry
 from gristmill.errors import BadData, DatabaseUnavailable, Problem
@@ -24,7 +24,7 @@ from tests.worker.rig import Bench, ingested
 
 DONE = Completed(Manifest("job-results", "r/", ()))
 WORKER = uuid4()
-Claimed = Callable[[int], Awaitable[list[ClaimedJob]]]
+Claimed = Callable[[int], Awaitable[list[Claim]]]
 
 
 class Desk:
@@ -36,7 +36,7 @@ class Desk:
         self.cleaner = Cleaner(settings, store)
         self.completer = Completer(database, WORKER, self.attempts, self.cleaner, on_retry=self.retries.set)
 
-    async def submit(self, job: ClaimedJob, outcome: Outcome) -> Attempt:
+    async def submit(self, job: Claim, outcome: Outcome) -> Attempt:
         attempt = Attempt(job)
         attempt.began = True
         self.attempts.add(attempt)
@@ -67,7 +67,7 @@ def desk(settings: Settings, database: Database, store: ObjectStore) -> Desk:
 
 @pytest.fixture
 def claimed(bench: Bench) -> Claimed:
-    async def make(count: int) -> list[ClaimedJob]:
+    async def make(count: int) -> list[Claim]:
         dataset_id = await ingested(bench)
         for _ in range(count):
             await bench.job(dataset_id)
@@ -92,7 +92,7 @@ async def test_a_refused_completion_leaves_no_objects(
     key = result_prefix(str(job.id), job.lease) + "part-00000.parquet"
     await bench.store.put(settings.s3_job_results_bucket, key, b"late", "text/plain")
     lost = Retry(BadData("taken back").problem(), 0.0)
-    await claims.record_outcomes(bench.database, [Ending(job.id, job.lease, lost)])
+    await outcomes.record_outcomes(bench.database, [Ending(job.id, job.lease, lost)])
     async with desk.working():
         await desk.submit(job, DONE)
         await desk.until_recorded()
@@ -107,7 +107,7 @@ async def test_a_completion_whose_answer_was_lost_keeps_its_objects(
     (job,) = await claimed(1)
     key = result_prefix(str(job.id), job.lease) + "part-00000.parquet"
     await bench.store.put(settings.s3_job_results_bucket, key, b"good", "text/plain")
-    await claims.record_outcomes(bench.database, [Ending(job.id, job.lease, DONE)])
+    await outcomes.record_outcomes(bench.database, [Ending(job.id, job.lease, DONE)])
     async with desk.working():
         await desk.submit(job, DONE)
         await desk.until_recorded()

@@ -9,6 +9,7 @@ import pytest
 
 from gristmill.db import claims
 from gristmill.db.engine import Database
+from gristmill.db.inputs import Inputs
 from gristmill.domain.job import JobStatus
 from gristmill.domain.manifest import Manifest
 from gristmill.domain.outcome import Completed
@@ -18,6 +19,7 @@ from gristmill.worker.attempt import Attempts
 from gristmill.worker.cleaner import Cleaner
 from gristmill.worker.completer import Completer
 from gristmill.worker.producer import Producer
+from gristmill.worker.slots import ExecutorSlots
 from tests.worker.rig import Bench, ingested, until
 
 DONE = Completed(Manifest("job-results", "r/", ()))
@@ -27,16 +29,17 @@ class Shop:
     def __init__(self, settings: Settings, database: Database, store: ObjectStore) -> None:
         self.worker_id = uuid4()
         self.attempts = Attempts()
-        awake = asyncio.Event()
+        again = asyncio.Event()
         self.completer = Completer(
-            database, self.worker_id, self.attempts, Cleaner(settings, store), on_retry=awake.set
+            database, self.worker_id, self.attempts, Cleaner(settings, store), on_retry=again.set
         )
-        self.producer = Producer(settings, database, self.worker_id, self.attempts, self.completer, awake=awake)
+        self.producer = Producer(settings, database, self.worker_id, self.attempts, self.completer)
+        self.slots = ExecutorSlots(Inputs(database), self.completer, on_free=self.producer.slot_freed)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         completing = asyncio.create_task(self.completer.run())
-        producing = asyncio.create_task(self.producer.run())
+        producing = asyncio.create_task(self.producer.run(self.slots))
         try:
             yield
         finally:
@@ -61,11 +64,11 @@ async def test_it_claims_as_many_as_wait_for_a_job(bench: Bench, shop: Shop) -> 
     for _ in range(5):
         await bench.job(dataset_id)
     async with shop.working():
-        assert shop.producer.free == 0
-        first, second = await asyncio.gather(shop.producer.take(), shop.producer.take())
+        assert shop.slots.free == 0
+        first, second = await asyncio.gather(shop.slots.take(), shop.slots.take())
         assert first.job.id != second.job.id
         assert await running_jobs(bench) == 2
-        third = await shop.producer.take()
+        third = await shop.slots.take()
         assert len(shop.attempts) == 3
         assert third.job.lease not in (first.job.lease, second.job.lease)
 
@@ -79,7 +82,7 @@ async def test_a_delayed_job_does_not_wait_for_the_poll(
         await driver.execute("UPDATE jobs SET scheduled_at = now() + interval '1.5 s' WHERE id = $1", job_id)
     async with shop.working():
         async with asyncio.timeout(60):
-            attempt = await shop.producer.take()
+            attempt = await shop.slots.take()
         assert attempt.job.id == job_id
 
 
@@ -89,7 +92,7 @@ async def test_what_was_claimed_and_never_heard_of_is_given_back(bench: Bench, s
     await claims.claim_jobs(bench.database, worker_id=shop.worker_id, limit=1, lease_s=3600)
     shop.producer.doubt()
     async with shop.working():
-        attempt = await shop.producer.take()
+        attempt = await shop.slots.take()
         assert (attempt.job.id, attempt.job.attempt) == (job_id, 1)
     assert await bench.events(job_id) == ["created", "claimed", "interrupted", "claimed"]
 
@@ -97,11 +100,11 @@ async def test_what_was_claimed_and_never_heard_of_is_given_back(bench: Bench, s
 async def test_a_claim_that_ends_after_the_stop_is_given_back(bench: Bench, shop: Shop) -> None:
     job_id = await bench.job(await ingested(bench))
     async with bench.database.driver() as blocker:
-        # The claim waits for the attempts' table, is under way when the stop comes, and ends after it.
+        # The claim waits for the events' table, is under way when the stop comes, and ends after it.
         await blocker.execute("BEGIN")
-        await blocker.execute("LOCK TABLE job_attempts IN EXCLUSIVE MODE")
+        await blocker.execute("LOCK TABLE job_events IN EXCLUSIVE MODE")
         async with shop.working():
-            taking = asyncio.create_task(shop.producer.take())
+            taking = asyncio.create_task(shop.slots.take())
             await until(lambda: waiting_for_lock(bench), "the claim is under way")
             shop.producer.stop()
             await blocker.execute("COMMIT")

@@ -2,9 +2,9 @@
 
 from uuid import uuid4
 
-from gristmill.db import claims, datasets
-from gristmill.db.claims import Ending
+from gristmill.db import claims, datasets, outcomes
 from gristmill.db.engine import Database
+from gristmill.db.outcomes import Ending
 from gristmill.domain.manifest import Manifest, original_key, result_prefix
 from gristmill.domain.outcome import Completed, Retry
 from gristmill.errors import BadData
@@ -26,7 +26,7 @@ async def attempt_with_objects(bench: Bench, outcome: Completed | Retry) -> str:
     (job,) = await claims.claim_jobs(bench.database, worker_id=uuid4(), limit=1, lease_s=60)
     bucket, prefix = bench.settings.s3_job_results_bucket, result_prefix(str(job.id), job.lease)
     await bench.store.put(bucket, prefix + "part-00000.parquet", b"rows", "text/plain")
-    await claims.record_outcomes(bench.database, [Ending(job.id, job.lease, outcome)])
+    await outcomes.record_outcomes(bench.database, [Ending(job.id, job.lease, outcome)])
     return prefix
 
 

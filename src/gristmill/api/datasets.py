@@ -24,7 +24,8 @@ from gristmill.db.datasets import FirstJob, get_dataset, list_datasets
 from gristmill.db.engine import Database
 from gristmill.db.jobs import list_jobs
 from gristmill.db.rows import DatasetRow
-from gristmill.domain.dataset import Column, DataFormat, DatasetStatus
+from gristmill.domain.column import Column
+from gristmill.domain.dataset import DataFormat, DatasetStatus
 from gristmill.domain.job import INGEST_KIND
 from gristmill.errors import MalformedRequest, NotFound
 from gristmill.objects import ObjectStore

@@ -21,7 +21,8 @@ from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, e
 from gristmill.api.problems import ProblemDetails, documented, job_details
 from gristmill.db.datasets import get_dataset
 from gristmill.db.engine import Database
-from gristmill.db.jobs import NewJob, cancel_job, enqueue_job, get_job, list_jobs
+from gristmill.db.enqueue import NewJob, enqueue_job
+from gristmill.db.jobs import cancel_job, get_job, list_jobs
 from gristmill.db.rows import DatasetRow, JobRow
 from gristmill.domain.dataset import DatasetStatus
 from gristmill.domain.job import JobStatus, Progress

@@ -1,53 +1,79 @@
-"""The queue's own statements: claim, heartbeat, record, rescue. Every write of an attempt is guarded by its lease.
+"""The queue's own statements: claim, heartbeat. Every write of an attempt is guarded by its lease.
 
 All times are the database's. Nothing here is held open while work runs.
 """
 
-from collections.abc import Mapping, Sequence
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from datetime import datetime
+from itertools import count
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from gristmill.db.datasets import settle_datasets
+from gristmill.db import limits
 from gristmill.db.engine import Database, Driver
-from gristmill.db.rows import claimed_job
-from gristmill.domain.job import ClaimedJob, JobStatus, Progress
-from gristmill.domain.outcome import Canceled, Completed, Failed, Interrupted, Outcome, Retry, outcome_name
-from gristmill.domain.retry import after_failure
-from gristmill.errors import InternalError, WorkerLost
+from gristmill.db.limits import Limit
+from gristmill.domain.job import Claim, Progress
+from gristmill.domain.sharing import Lane, Waiting, share
+
+# From lane to lane by one probe of the claim's index each, however many jobs wait in them. A lane's first row is its
+# oldest, so delayed jobs are seen here and never read by a claim. Lanes of a paused kind are skipped together: ''
+# sorts before every owner.
+SURVEY = """
+WITH RECURSIVE lanes AS (
+    SELECT $1::smallint AS priority, $2::text AS kind, $3::text AS owner, $4::text AS limit_key,
+        NULL::timestamptz AS scheduled_at, 0 AS n
+    UNION ALL
+    SELECT next.priority, next.kind, next.owner, next.limit_key, next.scheduled_at, lanes.n + 1
+    FROM lanes CROSS JOIN LATERAL (
+        SELECT jobs.priority, jobs.kind, jobs.owner, jobs.limit_key, jobs.scheduled_at FROM jobs
+        WHERE status = 'pending' AND NOT blocked AND (jobs.priority, jobs.kind, jobs.owner, jobs.limit_key)
+            < (lanes.priority, lanes.kind, CASE WHEN lanes.kind = ANY ($6::text[]) THEN '' ELSE lanes.owner END,
+                CASE WHEN lanes.kind = ANY ($6::text[]) THEN '' ELSE lanes.limit_key END)
+        ORDER BY jobs.priority DESC, jobs.kind DESC, jobs.owner DESC, jobs.limit_key DESC, scheduled_at, id
+        LIMIT 1
+    ) AS next
+    WHERE lanes.n < $5
+)
+SELECT priority, kind, owner, limit_key, extract(epoch FROM scheduled_at - now())::float8 AS due_s
+FROM lanes WHERE n > 0
+"""
 
 # The materialized CTE is a fence: without it the planner may claim more rows than LIMIT. ORDER BY names every column
-# of the partial index, so the claim reads the index in order and never walks past finished rows.
+# of the partial index, so each lane is read in order from its oldest job on, never past finished or delayed rows.
+# Rows are then found by an array of ids: as a join, the planner's guess of LIMIT's size made it read the whole table.
 CLAIM = """
 WITH picked AS MATERIALIZED (
-    SELECT id FROM jobs
-    WHERE status = 'pending' AND NOT blocked AND scheduled_at <= now()
-    ORDER BY priority DESC, scheduled_at, id
-    LIMIT $1
-    FOR UPDATE SKIP LOCKED
+    SELECT waiting.id
+    FROM unnest($3::smallint[], $4::text[], $5::text[], $6::text[], $7::int[])
+        AS lane (priority, kind, owner, limit_key, jobs)
+    CROSS JOIN LATERAL (
+        SELECT id FROM jobs
+        WHERE status = 'pending' AND NOT blocked AND priority = lane.priority AND kind = lane.kind
+            AND owner = lane.owner AND limit_key = lane.limit_key AND scheduled_at <= now()
+        ORDER BY priority DESC, kind DESC, owner DESC, limit_key DESC, scheduled_at, id
+        LIMIT lane.jobs
+        FOR UPDATE SKIP LOCKED
+    ) AS waiting
+    WHERE NOT $8 OR NOT EXISTS (SELECT FROM queue_limits)
 ), claimed AS (
     UPDATE jobs SET
-        status = 'running', attempt = jobs.attempt + 1, lease = nextval('job_leases'), worker_id = $2,
-        lease_expires_at = now() + make_interval(secs => $3), started_at = coalesce(jobs.started_at, now()),
+        status = 'running', attempt = attempt + 1, lease = nextval('job_leases'), worker_id = $1,
+        lease_expires_at = now() + make_interval(secs => $2), started_at = coalesce(started_at, now()),
         progress = NULL, updated_at = now()
-    FROM picked WHERE jobs.id = picked.id
-    RETURNING jobs.*
+    WHERE id = ANY (ARRAY (SELECT id FROM picked))
+    RETURNING *
 ), history AS (
     INSERT INTO job_events (job_id, owner, type, attempt, lease)
     SELECT id, owner, 'claimed', attempt, lease FROM claimed
-), attempts AS (
-    INSERT INTO job_attempts (lease, job_id, owner, attempt, worker_id)
-    SELECT lease, id, owner, attempt, worker_id FROM claimed
 )
-SELECT claimed.id, claimed.owner, claimed.kind, claimed.attempt, claimed.max_attempts, claimed.lease, claimed.timeout_s,
-    claimed.dataset_id, datasets.format, datasets.original_key, datasets.size_bytes, datasets.columns,
-    datasets.manifest, datasets.profile, datasets.rows_loaded,
-    CASE claimed.kind WHEN 'ingest' THEN datasets.options ELSE claimed.params END AS params
-FROM claimed JOIN datasets ON datasets.id = claimed.dataset_id
-ORDER BY claimed.priority DESC, claimed.scheduled_at, claimed.id
+SELECT id, owner, kind, params, attempt, max_attempts, lease, timeout_s, dataset_id, input_job_id,
+    priority, limit_key, scheduled_at
+FROM claimed
 """
 
 HEARTBEAT = """
@@ -59,71 +85,15 @@ WHERE jobs.id = beat.id AND jobs.status = 'running' AND jobs.lease = beat.lease
 RETURNING jobs.lease, jobs.cancel_requested_at IS NOT NULL AS cancel_requested
 """
 
-# A cancel that was asked for wins over every other outcome: after its 202 the job never completes.
-# The commit record, the history and the status are one statement: either all of it happened or nothing.
-RECORD = """
-WITH given AS MATERIALIZED (
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::float8[], $6::jsonb[])
-        AS given (id, lease, outcome, error, delay_s, manifest)
-), settled AS (
-    UPDATE jobs SET
-        status = CASE
-            WHEN jobs.cancel_requested_at IS NOT NULL THEN 'canceled'
-            WHEN given.outcome IN ('retry', 'interrupted') THEN 'pending'
-            ELSE given.outcome END,
-        attempt = CASE WHEN given.outcome = 'interrupted' AND jobs.cancel_requested_at IS NULL
-            THEN jobs.attempt - 1 ELSE jobs.attempt END,
-        scheduled_at = CASE WHEN given.outcome = 'retry' AND jobs.cancel_requested_at IS NULL
-            THEN now() + make_interval(secs => given.delay_s) ELSE jobs.scheduled_at END,
-        error = CASE
-            WHEN jobs.cancel_requested_at IS NOT NULL THEN NULL
-            WHEN given.outcome = 'interrupted' THEN jobs.error
-            ELSE given.error END,
-        finished_at = CASE WHEN given.outcome IN ('retry', 'interrupted') AND jobs.cancel_requested_at IS NULL
-            THEN NULL ELSE now() END,
-        lease = NULL, lease_expires_at = NULL, worker_id = NULL, updated_at = now()
-    FROM given
-    WHERE jobs.id = given.id AND jobs.status = 'running' AND jobs.lease = given.lease
-    RETURNING jobs.id, jobs.owner, jobs.kind, jobs.dataset_id, jobs.status, jobs.error, jobs.scheduled_at,
-        old.attempt, given.lease, given.manifest,
-        CASE WHEN jobs.status = 'canceled' THEN 'canceled' ELSE given.outcome END AS outcome
-), history AS (
-    INSERT INTO job_events (job_id, owner, type, attempt, lease, data)
-    SELECT id, owner, CASE outcome WHEN 'retry' THEN 'retrying' ELSE outcome END, attempt, lease,
-        CASE outcome
-            WHEN 'retry' THEN jsonb_build_object('error', error, 'scheduled_at', scheduled_at)
-            WHEN 'failed' THEN jsonb_build_object('error', error) END
-    FROM settled
-), attempts AS (
-    UPDATE job_attempts SET finished_at = now(), outcome = settled.outcome,
-        error = CASE WHEN settled.outcome IN ('retry', 'failed') THEN settled.error END
-    FROM settled WHERE job_attempts.lease = settled.lease
-), committed AS (
-    INSERT INTO job_results (job_id, owner, lease, manifest)
-    SELECT id, owner, lease, manifest FROM settled WHERE status = 'completed'
-), woken AS MATERIALIZED (
-    SELECT pg_notify('gristmill_jobs', '')
-    FROM (SELECT FROM settled WHERE status = 'pending' AND scheduled_at <= now() LIMIT 1) AS freed
-)
-SELECT settled.id, settled.lease, settled.kind, settled.dataset_id, settled.status FROM settled LEFT JOIN woken ON true
-"""
-
-# Reads rows that run now, as many as there are executors; rows another rescuer holds are its business.
-EXPIRED = """
-SELECT id, lease, attempt, max_attempts FROM jobs
-WHERE status = 'running' AND lease_expires_at < now()
-ORDER BY lease_expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
-"""
-
-ENDED = "SELECT lease, outcome FROM job_attempts WHERE lease = ANY ($1::bigint[]) AND outcome IS NOT NULL"
-
 HELD = "SELECT id, lease FROM jobs WHERE status = 'running' AND worker_id = $1"
 
-# Bounded in time, so that PostgreSQL can skip through the claim's index from priority to priority.
-NEXT_DUE = """
-SELECT extract(epoch FROM min(scheduled_at) - now())::float8 FROM jobs
-WHERE status = 'pending' AND NOT blocked AND scheduled_at > now() AND scheduled_at <= now() + make_interval(secs => $1)
-"""
+# Before every lane there is.
+TOP = Lane(32767, "", "", "")
+PAGE = 256
+# Owners whose last turn is known; of those that had theirs earlier all are equal.
+REMEMBERED = 1024
+# Others are counting the same limited lanes: a claim takes some milliseconds.
+CONTENDED_S = 0.03
 
 
 @dataclass(frozen=True)
@@ -135,20 +105,151 @@ class Heartbeat:
     progress: Progress | None = None
 
 
+class Claimer:
+    """Claims for one worker, which takes turns over owners from claim to claim."""
+
+    def __init__(self, database: Database, worker_id: UUID, *, lease_s: float) -> None:
+        self._database = database
+        self._worker_id = worker_id
+        self._lease_s = lease_s
+        self._turns: dict[str, int] = {}
+        self._clock = count()
+        self._after: Lane | None = None
+        # Seconds until there may be more, as the last claim saw it; None: nothing is known to come.
+        self.next_due_s: float | None = None
+
+    async def claim(self, limit: int) -> list[Claim]:
+        """Claim up to `limit` due jobs: each gets a new lease and a history event, in one statement for all.
+
+        Raises:
+            DatabaseUnavailable: jobs may have been claimed and the answer lost.
+        """
+        self.next_due_s = None
+        claimed: list[Claim] = []
+        async with self._database.driver() as driver:
+            known = await limits.limits(driver)
+            if not any(item.paused for item in known if item.scope == "all"):
+                async for lanes in self._pages(driver, known):
+                    claimed += await self._claim_from(driver, lanes, known, limit - len(claimed))
+                    if len(claimed) >= limit:
+                        break
+        return claimed
+
+    async def claim_hinted(self, lane: Lane, limit: int) -> list[Claim]:
+        """Claim from one lane that was just heard of, by an idle worker, in one round trip. Nothing if limits exist."""
+        async with self._database.driver() as driver:
+            return (await self._take(driver, {lane: limit}, unlimited_only=True)).jobs
+
+    async def _pages(self, driver: Driver, known: Sequence[Limit]) -> AsyncIterator[list[Waiting]]:
+        """Lanes from the top; when there are more than a page of them, then from where the last claim left off."""
+        paused = [item.name for item in known if item.scope == "kind" and item.paused]
+        page = await _survey(driver, TOP, paused)
+        yield page
+        after = self._after or (page[-1].lane if page else TOP)
+        while len(page) == PAGE:
+            page = await _survey(driver, after, paused)
+            after = page[-1].lane if page else TOP
+            self._after = after if len(page) == PAGE else None
+            yield page
+
+    async def _claim_from(
+        self, driver: Driver, lanes: Sequence[Waiting], known: Sequence[Limit], limit: int
+    ) -> list[Claim]:
+        """Share the slots out, claim, and share again what some lanes could not use."""
+        claimed: list[Claim] = []
+        waiting = {item.lane: item for item in lanes}
+        for item in lanes:
+            self._expect(item.due_s)
+        while waiting and len(claimed) < limit:
+            if known:
+                async with driver.transaction():
+                    shares = await self._limited_shares(driver, list(waiting.values()), known, limit - len(claimed))
+                    catch = await self._take(driver, shares)
+                    await _note_rates(driver, catch.jobs, known)
+            else:
+                running = await _running_by_owner(driver, waiting)
+                shares = share(waiting.values(), limit - len(claimed), running=running, room={}, turns=self._turns)
+                catch = await self._take(driver, shares)
+            claimed += catch.jobs
+            if not shares:
+                break
+            for lane in catch.exhausted:
+                del waiting[lane]
+        return claimed
+
+    async def _limited_shares(
+        self, driver: Driver, waiting: Sequence[Waiting], known: Sequence[Limit], limit: int
+    ) -> dict[Lane, int]:
+        """Shares within the limits, which stay true until the transaction ends: their locks are ours."""
+        closed = {item.key for item in known if item.paused}
+        open_lanes = [item for item in waiting if closed.isdisjoint(item.lane.scopes)]
+        limited = {item.key for item in known if item.max_running is not None or item.rate is not None}
+        concerned = {scope for item in open_lanes if item.due_s <= 0 for scope in item.lane.scopes} & limited
+        if concerned and not await limits.lock_limits(driver, concerned):
+            self._expect(random.uniform(CONTENDED_S / 2, CONTENDED_S))
+            open_lanes = [item for item in open_lanes if limited.isdisjoint(item.lane.scopes)]
+        running = await limits.running_jobs(driver)
+        room = {
+            item.key: max(0, item.max_running - running.get(item.key, 0))
+            for item in known
+            if item.max_running is not None
+        }
+        await self._heed_rates(driver, room, known)
+        owners = {name: jobs for (scope, name), jobs in running.items() if scope == "owner"}
+        return share(open_lanes, limit, running=owners, room=room, turns=self._turns)
+
+    async def _heed_rates(self, driver: Driver, room: dict[tuple[str, str], int], known: Sequence[Limit]) -> None:
+        rates = {item.name: item.rate for item in known if item.rate is not None}
+        if not rates:
+            return
+        for started in await limits.started_jobs(driver):
+            left = max(0, rates.get(started.kind, 0) - started.jobs)
+            room["kind", started.kind] = min(left, room.get(("kind", started.kind), left))
+            if not left and started.eases_s is not None:
+                self._expect(started.eases_s)
+
+    async def _take(self, driver: Driver, shares: Mapping[Lane, int], *, unlimited_only: bool = False) -> "Catch":
+        if not shares:
+            return Catch([], frozenset())
+        columns = zip(*((*lane, jobs) for lane, jobs in shares.items()), strict=True)
+        records = await driver.fetch(
+            CLAIM, self._worker_id, self._lease_s, *(list(column) for column in columns), unlimited_only
+        )
+        self._note_turns(shares)
+        # An UPDATE answers in no order.
+        records.sort(key=_place)
+        jobs = [_claim(record) for record in records]
+        if len(jobs) == sum(shares.values()):
+            return Catch(jobs, frozenset())
+        got = Counter(
+            Lane(record["priority"], record["kind"], record["owner"], record["limit_key"]) for record in records
+        )
+        return Catch(jobs, frozenset(lane for lane, wanted in shares.items() if got[lane] < wanted))
+
+    def _note_turns(self, lanes: Iterable[Lane]) -> None:
+        turn = next(self._clock)
+        for lane in lanes:
+            self._turns.pop(lane.owner, None)
+            self._turns[lane.owner] = turn
+        while len(self._turns) > REMEMBERED:
+            del self._turns[next(iter(self._turns))]
+
+    def _expect(self, due_s: float) -> None:
+        if due_s > 0 and (self.next_due_s is None or due_s < self.next_due_s):
+            self.next_due_s = due_s
+
+
 @dataclass(frozen=True)
-class Ending:
-    """What became of one attempt, not yet recorded."""
+class Catch:
+    """What one statement claimed, and the lanes that had less than was asked of them."""
 
-    job_id: UUID
-    lease: int
-    outcome: Outcome
+    jobs: list[Claim]
+    exhausted: frozenset[Lane]
 
 
-async def claim_jobs(database: Database, *, worker_id: UUID, limit: int, lease_s: float) -> list[ClaimedJob]:
-    """Claim up to `limit` due jobs: each gets a new lease, an attempt row and a history event, in one statement."""
-    async with database.driver() as driver:
-        records = await driver.fetch(CLAIM, limit, worker_id, lease_s)
-    return [claimed_job(dict(record)) for record in records]
+async def claim_jobs(database: Database, *, worker_id: UUID, limit: int, lease_s: float) -> list[Claim]:
+    """One claim by a worker that remembers nothing."""
+    return await Claimer(database, worker_id, lease_s=lease_s).claim(limit)
 
 
 async def send_heartbeats(database: Database, beats: Sequence[Heartbeat], *, lease_s: float) -> dict[int, bool]:
@@ -161,33 +262,10 @@ async def send_heartbeats(database: Database, beats: Sequence[Heartbeat], *, lea
             HEARTBEAT,
             [beat.job_id for beat in beats],
             [beat.lease for beat in beats],
-            [_json(beat.progress) for beat in beats],
+            [None if beat.progress is None else msgspec.json.encode(beat.progress).decode() for beat in beats],
             lease_s,
         )
     return {record["lease"]: record["cancel_requested"] for record in records}
-
-
-async def record_outcomes(database: Database, endings: Sequence[Ending]) -> dict[int, JobStatus]:
-    """Record what became of attempts, in one transaction.
-
-    Answers lease → the job's new status. A lease that is missing was refused by the fence: it was lost before.
-
-    Raises:
-        InternalError: one of them can't be stored (a NUL in a text, a broken invariant); none of them was.
-    """
-    try:
-        async with database.driver() as driver, driver.transaction():
-            return await _record(driver, endings)
-    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-        raise InternalError(f"An outcome does not fit the database ({error.sqlstate})") from error
-
-
-async def ended_attempts(database: Database, leases: Sequence[int]) -> dict[int, str]:
-    """Lease → the outcome that is recorded for it, by whomever. What to ask when a connection died during COMMIT:
-    a lease whose outcome is `completed` has its result committed, in the same transaction.
-    """
-    async with database.driver() as driver:
-        return {record["lease"]: record["outcome"] for record in await driver.fetch(ENDED, leases)}
 
 
 async def held_jobs(database: Database, worker_id: UUID) -> dict[int, UUID]:
@@ -196,74 +274,41 @@ async def held_jobs(database: Database, worker_id: UUID) -> dict[int, UUID]:
         return {record["lease"]: record["id"] for record in await driver.fetch(HELD, worker_id)}
 
 
-async def next_due_s(database: Database, *, within_s: float) -> float | None:
-    """Seconds until the next delayed job is due; None when that is longer than `within_s`."""
-    async with database.driver() as driver:
-        seconds: float | None = await driver.fetchval(NEXT_DUE, within_s)
-        return seconds
+async def _survey(driver: Driver, after: Lane, paused: Sequence[str]) -> list[Waiting]:
+    records = await driver.fetch(SURVEY, *after, PAGE, paused)
+    return [Waiting(Lane(*record[:4]), record["due_s"]) for record in records]
 
 
-async def rescue_jobs(database: Database, *, limit: int = 100) -> dict[int, JobStatus]:
-    """Take back what dead workers held: expired leases end as a lost attempt. Answers lease → new status."""
-    lost = WorkerLost("The worker stopped sending heartbeats").problem()
-    async with database.driver() as driver, driver.transaction():
-        expired = await driver.fetch(EXPIRED, limit)
-        endings = [
-            Ending(
-                record["id"],
-                record["lease"],
-                after_failure(
-                    lost,
-                    permanent=False,
-                    attempt=record["attempt"],
-                    max_attempts=record["max_attempts"],
-                    delay_s=0.0,
-                ),
-            )
-            for record in expired
-        ]
-        return await _record(driver, endings) if endings else {}
+async def _running_by_owner(driver: Driver, lanes: Iterable[Lane]) -> dict[str, int]:
+    """How many jobs of each owner run; asked only when there is something to share."""
+    if len({lane.owner for lane in lanes}) < 2:
+        return {}
+    running = await limits.running_jobs(driver)
+    return {name: jobs for (scope, name), jobs in running.items() if scope == "owner"}
 
 
-async def _record(driver: Driver, endings: Sequence[Ending]) -> dict[int, JobStatus]:
-    columns = [_ending_columns(ending) for ending in endings]
-    records = await driver.fetch(RECORD, *(list(column) for column in zip(*columns, strict=True)))
-    ingests = {record["lease"]: record["dataset_id"] for record in records if record["kind"] == "ingest"}
-    if ingests:
-        outcomes = {ending.lease: ending.outcome for ending in endings}
-        statuses = {record["lease"]: JobStatus(record["status"]) for record in records}
-        await settle_datasets(driver, _verdicts(ingests, outcomes, statuses))
-    return {record["lease"]: JobStatus(record["status"]) for record in records}
+async def _note_rates(driver: Driver, claimed: Iterable[Claim], known: Iterable[Limit]) -> None:
+    rated = {item.name for item in known if item.rate is not None}
+    counts = Counter(claim.kind for claim in claimed if claim.kind in rated)
+    if counts:
+        await limits.note_started(driver, list(counts.items()))
 
 
-def _verdicts(
-    ingests: Mapping[int, UUID], outcomes: Mapping[int, Outcome], statuses: Mapping[int, JobStatus]
-) -> dict[UUID, Outcome]:
-    """The datasets whose ingest is final, with the outcome that counts: a cancel may have overruled the worker's."""
-    return {
-        dataset_id: Canceled() if statuses[lease] is JobStatus.CANCELED else outcomes[lease]
-        for lease, dataset_id in ingests.items()
-        if statuses[lease].final
-    }
+def _place(record: asyncpg.Record) -> tuple[int, datetime, UUID]:
+    return -record["priority"], record["scheduled_at"], record["id"]
 
 
-def _ending_columns(ending: Ending) -> tuple[UUID, int, str, str | None, float, str | None]:
-    error: str | None = None
-    delay_s = 0.0
-    manifest: str | None = None
-    match ending.outcome:
-        case Completed(manifest=written):
-            manifest = _json(written)
-        case Failed(problem=problem):
-            error = _json(problem)
-        case Retry(problem=problem, delay_s=seconds):
-            error, delay_s = _json(problem), seconds
-        case Canceled() | Interrupted():
-            pass
-        case _ as never:
-            assert_never(never)
-    return ending.job_id, ending.lease, outcome_name(ending.outcome), error, delay_s, manifest
-
-
-def _json(value: msgspec.Struct | None) -> str | None:
-    return None if value is None else msgspec.json.encode(value).decode()
+def _claim(record: asyncpg.Record) -> Claim:
+    identity, owner, kind, params, attempt, most, lease, timeout_s, dataset_id, input_job_id, *_ = record
+    return Claim(
+        identity,
+        owner,
+        kind,
+        msgspec.Raw(params.encode()),
+        attempt,
+        most,
+        lease,
+        timeout_s,
+        dataset_id,
+        input_job_id,
+    )

@@ -9,11 +9,12 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import select
 
+from gristmill.db.dependents import RELEASE, fail_waiting
 from gristmill.db.engine import Database, Driver
 from gristmill.db.models import Dataset
 from gristmill.db.rows import DatasetRow, dataset_row
 from gristmill.domain.dataset import DataFormat, DatasetStatus
-from gristmill.domain.outcome import Canceled, Completed, Failed, Interrupted, Outcome, Retry
+from gristmill.domain.outcome import Canceled, Completed, Failed, Interrupted, Outcome, Retry, Snoozed
 from gristmill.errors import BadData, DatasetFailed, Problem
 
 BEGIN_UPLOAD = "INSERT INTO uploads (owner) VALUES ($1) RETURNING id"
@@ -31,17 +32,18 @@ WITH finished AS (
     RETURNING id, owner
 ), ingest AS (
     INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, priority, max_attempts, timeout_s)
-    SELECT owner, 'ingest', 1, id, '{}', 10, $10, $11 FROM added
+    SELECT owner, 'ingest', 1, id, $9::jsonb, 10, $10, $11 FROM added
     RETURNING id, owner
 ), first_job AS (
-    INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, blocked, max_attempts, timeout_s)
-    SELECT owner, $12, $13, id, $14::jsonb, true, $10, $11 FROM added WHERE $12::text IS NOT NULL
+    INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, blocked, waits_for, max_attempts,
+        timeout_s)
+    SELECT owner, $12, $13, id, $14::jsonb, true, id, $10, $11 FROM added WHERE $12::text IS NOT NULL
     RETURNING id, owner
 ), history AS (
     INSERT INTO job_events (job_id, owner, type, attempt)
     SELECT id, owner, 'created', 0 FROM ingest UNION ALL SELECT id, owner, 'created', 0 FROM first_job
 ), woken AS MATERIALIZED (
-    SELECT pg_notify('gristmill_jobs', '') FROM ingest
+    SELECT pg_notify('gristmill_jobs', json_build_array(10, 'ingest', owner, '')::text) FROM ingest
 )
 SELECT added.id FROM added, woken
 """
@@ -60,29 +62,6 @@ UPDATE datasets SET
     dialect = $8::jsonb, profile = $9::jsonb, warnings = $10::jsonb, manifest = $11::jsonb, error = $12::jsonb,
     updated_at = now()
 WHERE id = $1 AND status = 'validating'
-"""
-
-# A statement of its own, after SETTLE has locked the dataset's row: a job that was being posted meanwhile has either
-# committed, and this one's snapshot sees it, or waits for us and finds the dataset settled.
-RELEASE = """
-WITH released AS (
-    UPDATE jobs SET blocked = false, scheduled_at = greatest(scheduled_at, now()), updated_at = now()
-    WHERE dataset_id = $1 AND status = 'pending' AND blocked
-    RETURNING id, owner
-), history AS (
-    INSERT INTO job_events (job_id, owner, type, attempt) SELECT id, owner, 'released', 0 FROM released
-)
-SELECT pg_notify('gristmill_jobs', '') FROM (SELECT FROM released LIMIT 1) AS freed
-"""
-
-FAIL_WAITING = """
-WITH failed AS (
-    UPDATE jobs SET blocked = false, status = 'failed', error = $2::jsonb, finished_at = now(), updated_at = now()
-    WHERE dataset_id = $1 AND status = 'pending' AND blocked
-    RETURNING id, owner, error
-)
-INSERT INTO job_events (job_id, owner, type, attempt, data)
-SELECT id, owner, 'failed', 0, jsonb_build_object('error', error) FROM failed
 """
 
 
@@ -210,12 +189,15 @@ async def settle_datasets(driver: Driver, verdicts: Mapping[UUID, Outcome]) -> N
         match outcome:
             case Completed():
                 await driver.execute(SETTLE, dataset_id, *_ready_columns(outcome))
-                await driver.execute(RELEASE, dataset_id)
+                # A statement of its own, after SETTLE has locked the dataset's row: a job that was being posted
+                # meanwhile has either committed, and this one's snapshot sees it, or waits for us and finds the
+                # dataset settled.
+                await driver.execute(RELEASE, [dataset_id])
             case Failed(problem=problem):
                 await _fail_dataset(driver, dataset_id, problem)
             case Canceled():
                 await _fail_dataset(driver, dataset_id, BadData("Its ingest was canceled").problem())
-            case Retry() | Interrupted():
+            case Retry() | Interrupted() | Snoozed():
                 raise ValueError("an ingest that goes on settles nothing")
             case _ as never:
                 assert_never(never)
@@ -225,7 +207,7 @@ async def _fail_dataset(driver: Driver, dataset_id: UUID, problem: Problem) -> N
     nothing = [None] * 9
     await driver.execute(SETTLE, dataset_id, DatasetStatus.FAILED, *nothing, _json(problem))
     waiting = DatasetFailed(f"The dataset this job waited for has failed: {problem.detail}").problem()
-    await driver.execute(FAIL_WAITING, dataset_id, _json(waiting))
+    await fail_waiting(driver, dataset_id, waiting)
 
 
 def _ready_columns(outcome: Completed) -> tuple[object, ...]:

@@ -1,47 +1,18 @@
-"""Statements on jobs that users cause: enqueue, read, list, cancel. Each is bounded by owner."""
+"""Statements on jobs that users cause: read, list, cancel, try again. Each is bounded by owner."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
 
 from gristmill.db.datasets import settle_datasets
+from gristmill.db.dependents import Ended, settle_dependents
 from gristmill.db.engine import Database
-from gristmill.db.models import Job, JobResult
-from gristmill.db.rows import EventRow, JobRow, event_row, job_row
+from gristmill.db.models import Job
+from gristmill.db.rows import JOB_COLUMNS, EventRow, JobRow, event_row, job_row
 from gristmill.domain.job import INGEST_KIND, JobStatus
 from gristmill.domain.outcome import Canceled
 
-GET = """
-SELECT jobs.id, jobs.owner, jobs.kind, jobs.kind_version, jobs.dataset_id, jobs.params, jobs.labels, jobs.status,
-    jobs.blocked, jobs.priority, jobs.scheduled_at, jobs.attempt, jobs.max_attempts, jobs.timeout_s,
-    jobs.cancel_requested_at, jobs.progress, jobs.error, jobs.created_at, jobs.updated_at, jobs.started_at,
-    jobs.finished_at, job_results.manifest
-FROM jobs LEFT JOIN job_results ON job_results.job_id = jobs.id
-WHERE jobs.id = $1 AND jobs.owner = $2
-"""
-
-# The dataset's row is locked until we commit, so that its ingest can't settle it between our look and our insert.
-ENQUEUE = """
-WITH target AS MATERIALIZED (
-    SELECT id, owner, status FROM datasets WHERE id = $2 AND owner = $1 FOR SHARE
-), added AS (
-    INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, labels, priority, scheduled_at, max_attempts,
-        timeout_s, blocked)
-    SELECT owner, $3, $4, id, $5::jsonb, $6::jsonb, $7, coalesce($8, now()), $9, $10, status = 'validating'
-    FROM target WHERE status IN ('validating', 'ready')
-    RETURNING *
-), history AS (
-    INSERT INTO job_events (job_id, owner, type, attempt) SELECT id, owner, 'created', 0 FROM added
-), woken AS MATERIALIZED (
-    SELECT pg_notify('gristmill_jobs', '') FROM added WHERE NOT blocked AND scheduled_at <= now()
-)
-SELECT id, owner, kind, kind_version, dataset_id, params, labels, status, blocked, priority, scheduled_at, attempt,
-    max_attempts, timeout_s, cancel_requested_at, progress, error, created_at, updated_at, started_at, finished_at,
-    NULL AS manifest
-FROM added LEFT JOIN woken ON true
-"""
+GET = "SELECT {columns} FROM jobs WHERE id = $1 AND owner = $2".format(columns=", ".join(JOB_COLUMNS))  # noqa: S608
 
 # Pending: canceled here and now. Running: asked for, and the worker is told. Asked before: nothing changes.
 CANCEL = """
@@ -51,9 +22,9 @@ WITH stopped AS (
         status = CASE WHEN status = 'pending' THEN 'canceled' ELSE status END,
         finished_at = CASE WHEN status = 'pending' THEN now() END,
         error = CASE WHEN status = 'pending' THEN NULL ELSE error END,
-        blocked = false, updated_at = now()
+        blocked = false, waits_for = NULL, updated_at = now()
     WHERE id = $1 AND owner = $2 AND status IN ('pending', 'running')
-    RETURNING jobs.id, jobs.owner, jobs.kind, jobs.dataset_id, jobs.status, jobs.attempt, jobs.lease,
+    RETURNING jobs.id, jobs.owner, jobs.kind, jobs.dataset_id, jobs.status, jobs.attempt, jobs.lease, jobs.awaited,
         old.cancel_requested_at IS NULL AS first
 ), history AS (
     INSERT INTO job_events (job_id, owner, type, attempt, lease)
@@ -62,7 +33,7 @@ WITH stopped AS (
 ), told AS MATERIALIZED (
     SELECT pg_notify('gristmill_cancel', id::text) FROM stopped WHERE status = 'running'
 )
-SELECT stopped.kind, stopped.dataset_id, stopped.status FROM stopped LEFT JOIN told ON true
+SELECT stopped.kind, stopped.dataset_id, stopped.status, stopped.awaited FROM stopped LEFT JOIN told ON true
 """
 
 EVENTS = """
@@ -70,46 +41,7 @@ SELECT id, job_id, at, type, attempt, data FROM job_events
 WHERE job_id = $1 AND owner = $2 AND id > $3 ORDER BY id LIMIT $4
 """
 
-_ROW_NAMES = frozenset(JobRow.__struct_fields__)
-COLUMNS = tuple(column for column in Job.__table__.columns if column.key in _ROW_NAMES)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewJob:
-    """A job to enqueue. `params` and `labels` are JSON objects; `scheduled_at` None means now."""
-
-    owner: str
-    dataset_id: UUID
-    kind: str
-    kind_version: int
-    params: bytes
-    max_attempts: int
-    timeout_s: int
-    labels: bytes = b"{}"
-    priority: int = 0
-    scheduled_at: datetime | None = None
-
-
-async def enqueue_job(database: Database, job: NewJob) -> JobRow | None:
-    """Add the job, its first event and the wake-up in one statement.
-
-    On a dataset that is still validating the job waits (`blocked`). None: no such dataset of this owner, or it failed.
-    """
-    async with database.driver() as driver:
-        record = await driver.fetchrow(
-            ENQUEUE,
-            job.owner,
-            job.dataset_id,
-            job.kind,
-            job.kind_version,
-            job.params.decode(),
-            job.labels.decode(),
-            job.priority,
-            job.scheduled_at,
-            job.max_attempts,
-            job.timeout_s,
-        )
-    return None if record is None else job_row(dict(record))
+COLUMNS = tuple(Job.__table__.columns[name] for name in JOB_COLUMNS)
 
 
 async def get_job(database: Database, job_id: UUID, *, owner: str) -> JobRow | None:
@@ -129,13 +61,7 @@ async def list_jobs(
     dataset_id: UUID | None = None,
 ) -> list[JobRow]:
     """A page of an owner's jobs, newest first, below `before`. Ingest jobs are listed when asked for by kind."""
-    statement = (
-        select(*COLUMNS, JobResult.manifest)
-        .outerjoin(JobResult, JobResult.job_id == Job.id)
-        .where(Job.owner == owner)
-        .order_by(Job.id.desc())
-        .limit(limit)
-    )
+    statement = select(*COLUMNS).where(Job.owner == owner).order_by(Job.id.desc()).limit(limit)
     statement = statement.where(Job.kind == kind if kind is not None else Job.kind != INGEST_KIND)
     if before is not None:
         statement = statement.where(Job.id < before)
@@ -160,6 +86,8 @@ async def cancel_job(database: Database, job_id: UUID, *, owner: str) -> JobStat
         status = JobStatus(record["status"])
         if record["kind"] == INGEST_KIND and status is JobStatus.CANCELED:
             await settle_datasets(driver, {record["dataset_id"]: Canceled()})
+        if record["awaited"] and status is JobStatus.CANCELED:
+            await settle_dependents(driver, [Ended(job_id, status)])
     return status
 
 

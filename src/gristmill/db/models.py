@@ -28,7 +28,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from gristmill.domain.dataset import DataFormat, DatasetStatus
 from gristmill.domain.job import JobEvent, JobStatus
-from gristmill.domain.outcome import OUTCOME_NAMES
 
 
 def one_of(column: str, values: Iterable[str]) -> str:
@@ -119,6 +118,12 @@ class Upload(Table):
 
 
 class Job(Table):
+    """The queue. A row that is `blocked` waits for the dataset or job `waits_for`; the claim never sees it.
+
+    The rows of one (priority, kind, owner, limit_key) are a lane: claims go from lane to lane, and in a lane by time.
+    `awaited` says that others wait for this job, so that most completions need not look for them.
+    """
+
     __tablename__ = "jobs"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
@@ -126,33 +131,43 @@ class Job(Table):
     kind: Mapped[str]
     kind_version: Mapped[int] = mapped_column(SmallInteger)
     dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id"))
+    input_job_id: Mapped[UUID | None]
     params: Mapped[dict[str, Any]]
     labels: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     status: Mapped[str] = mapped_column(server_default=JobStatus.PENDING)
     blocked: Mapped[bool] = mapped_column(server_default=text("false"))
+    waits_for: Mapped[UUID | None]
+    awaited: Mapped[bool] = mapped_column(server_default=text("false"))
     priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    limit_key: Mapped[str] = mapped_column(server_default="")
     scheduled_at: Mapped[datetime] = mapped_column(server_default=NOW)
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
-    max_attempts: Mapped[int] = mapped_column(SmallInteger)
-    timeout_s: Mapped[int]
+    max_attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))
+    timeout_s: Mapped[int] = mapped_column(server_default=text("3600"))
     lease: Mapped[int | None] = mapped_column(BigInteger)
     lease_expires_at: Mapped[datetime | None]
     worker_id: Mapped[UUID | None]
     cancel_requested_at: Mapped[datetime | None]
     progress: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
+    manifest: Mapped[dict[str, Any] | None]
+    reuse_key: Mapped[str | None]
+    reused_from: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
-        CheckConstraint("owner <> ''", name="owner"),
+        CheckConstraint("owner <> '' AND length(owner) <= 200", name="owner"),
+        CheckConstraint("kind <> '' AND length(kind) <= 100 AND length(limit_key) <= 200", name="names"),
         CheckConstraint(one_of("status", JobStatus), name="status"),
         CheckConstraint("priority BETWEEN -100 AND 100", name="priority"),
         CheckConstraint("attempt BETWEEN 0 AND max_attempts", name="attempts"),
         CheckConstraint("max_attempts BETWEEN 1 AND 100 AND timeout_s > 0", name="limits"),
-        CheckConstraint("NOT blocked OR status = 'pending'", name="blocked_is_pending"),
+        CheckConstraint(
+            "blocked = (waits_for IS NOT NULL) AND (NOT blocked OR status = 'pending')", name="blocked_is_pending"
+        ),
         CheckConstraint(
             "(status = 'running') = (lease IS NOT NULL) AND (lease IS NULL) = (lease_expires_at IS NULL)"
             " AND (lease IS NULL) = (worker_id IS NULL)",
@@ -163,58 +178,71 @@ class Job(Table):
         ),
         CheckConstraint("status <> 'failed' OR error IS NOT NULL", name="failed_says_why"),
         CheckConstraint("status <> 'completed' OR error IS NULL", name="completed_has_no_error"),
-        # Claimable rows only, in the order of the claim; finished and blocked rows are not in it.
+        # Ingest keeps what it made with the dataset too; a completed job without a result can't exist.
+        CheckConstraint("(status = 'completed') = (manifest IS NOT NULL)", name="completed_has_a_result"),
+        # Claimable rows only, lane by lane; finished and blocked rows are not in it, delayed ones end their lane.
+        # Descending as a whole, so that the next lane is one row comparison away.
         Index(
             "ix_jobs_claim",
             text("priority DESC"),
+            text("kind DESC"),
+            text("owner DESC"),
+            text("limit_key DESC"),
             "scheduled_at",
             "id",
             postgresql_where=text("status = 'pending' AND NOT blocked"),
         ),
-        # As many rows as there are executors; lease_expires_at is left out so that heartbeats stay HOT updates.
-        Index("ix_jobs_running", "worker_id", postgresql_where=text("status = 'running'")),
-        Index("ix_jobs_dataset", "dataset_id", postgresql_where=text("status IN ('pending', 'running')")),
+        # By lease, so that every plan that picks it reads one row for one lease; lease_expires_at is left out so that
+        # heartbeats stay HOT updates.
+        Index("ix_jobs_running", "lease", postgresql_where=text("status = 'running'")),
+        Index("ix_jobs_waiting", "waits_for", postgresql_where=text("blocked")),
         Index("ix_jobs_owner_page", "owner", text("id DESC")),
+        # One job does what identical ones wait for.
+        Index(
+            "uq_jobs_leader",
+            "owner",
+            "reuse_key",
+            unique=True,
+            postgresql_where=text("reuse_key IS NOT NULL AND reused_from IS NULL AND status IN ('pending', 'running')"),
+        ),
+        Index(
+            "ix_jobs_reusable",
+            "owner",
+            "reuse_key",
+            postgresql_where=text("reuse_key IS NOT NULL AND reused_from IS NULL AND status = 'completed'"),
+        ),
+        Index("ix_jobs_reused_from", "reused_from", postgresql_where=text("reused_from IS NOT NULL")),
+        Index("ix_jobs_input", "input_job_id", postgresql_where=text("input_job_id IS NOT NULL")),
         # Room for the next version of the row on its page: status changes and heartbeats are updates.
         {"postgresql_with": {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.02}},
     )
 
 
-class JobAttempt(Table):
-    """One claim. Written by the claim itself, so whatever an attempt wrote to the bucket can be found by its lease."""
+class LostAttempt(Table):
+    """An attempt that ended without its result being published, and that nobody has cleaned up after yet."""
 
-    __tablename__ = "job_attempts"
+    __tablename__ = "lost_attempts"
 
     lease: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    owner: Mapped[str]
-    attempt: Mapped[int] = mapped_column(SmallInteger)
-    worker_id: Mapped[UUID]
-    started_at: Mapped[datetime] = mapped_column(server_default=NOW)
-    finished_at: Mapped[datetime | None]
-    outcome: Mapped[str | None]
-    error: Mapped[dict[str, Any] | None]
-    swept_at: Mapped[datetime | None]
+    job_id: Mapped[UUID]
+    kind: Mapped[str]
+    dataset_id: Mapped[UUID]
+    ended_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
-    __table_args__ = (
-        CheckConstraint(one_of("outcome", OUTCOME_NAMES), name="outcome"),
-        CheckConstraint("(outcome IS NULL) = (finished_at IS NULL)", name="ended_is_dated"),
-        Index("ix_job_attempts_job_id", "job_id"),
-        Index(
-            "ix_job_attempts_unswept",
-            "finished_at",
-            postgresql_where=text("outcome IS NOT NULL AND outcome <> 'completed' AND swept_at IS NULL"),
-        ),
-    )
+    __table_args__ = (Index("ix_lost_attempts_ended_at", "ended_at"),)
 
 
 class JobEventRow(Table):
-    """A job's history, append-only, in the order of its ids."""
+    """A job's history, append-only, in the order of its ids: who claimed it under which lease, and what came of it.
+
+    It names its job without a foreign key: a check for each row would cost the queue a third of its speed, and every
+    event is written by the statement that changes its job.
+    """
 
     __tablename__ = "job_events"
 
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     owner: Mapped[str]
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     type: Mapped[str]
@@ -222,22 +250,45 @@ class JobEventRow(Table):
     lease: Mapped[int | None] = mapped_column(BigInteger)
     data: Mapped[dict[str, Any] | None]
 
+    __table_args__ = (CheckConstraint(one_of("type", JobEvent), name="type"),)
+
+
+class QueueLimit(Table):
+    """What an operator has set for a kind, an owner, a named key, or (scope `all`) for everything."""
+
+    __tablename__ = "queue_limits"
+
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    paused: Mapped[bool] = mapped_column(server_default=text("false"))
+    max_running: Mapped[int | None]
+    rate: Mapped[int | None]
+    rate_period_s: Mapped[int | None]
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
     __table_args__ = (
-        CheckConstraint(one_of("type", JobEvent), name="type"),
-        Index("ix_job_events_job", "job_id", "id"),
+        CheckConstraint("scope IN ('all', 'kind', 'owner', 'key') AND (scope = 'all') = (name = '')", name="scope"),
+        CheckConstraint("max_running >= 1", name="max_running"),
+        CheckConstraint(
+            "(rate IS NULL) = (rate_period_s IS NULL) AND (rate IS NULL OR scope = 'kind')"
+            " AND rate >= 1 AND rate_period_s BETWEEN 1 AND 86400",
+            name="rate",
+        ),
+        CheckConstraint("NOT paused OR scope IN ('all', 'kind')", name="paused"),
     )
 
 
-class JobResult(Table):
-    """The commit record: one row a job, written in the transaction that completes it and never changed."""
+class RateClaim(Table):
+    """Claims of a kind with a rate limit, append-only: a counter row would be a hot one."""
 
-    __tablename__ = "job_results"
+    __tablename__ = "rate_claims"
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    owner: Mapped[str]
-    lease: Mapped[int] = mapped_column(BigInteger, unique=True)
-    manifest: Mapped[dict[str, Any]]
-    committed_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    kind: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    jobs: Mapped[int]
+
+    __table_args__ = (Index("ix_rate_claims_kind_at", "kind", "at"),)
 
 
 class Worker(Table):

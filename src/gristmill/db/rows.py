@@ -7,8 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from gristmill.domain.dataset import Column, DataFormat, DatasetInput, DatasetStatus
-from gristmill.domain.job import ClaimedJob, JobStatus, Progress
+from gristmill.domain.column import Column
+from gristmill.domain.dataset import DataFormat, DatasetInput, DatasetStatus
+from gristmill.domain.job import JobStatus, Progress
 from gristmill.domain.manifest import Manifest
 from gristmill.errors import Problem
 
@@ -46,11 +47,14 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     kind_version: int
     dataset_id: UUID
+    input_job_id: UUID | None
     params: msgspec.Raw
     labels: dict[str, str]
     status: JobStatus
     blocked: bool
+    waits_for: UUID | None
     priority: int
+    limit_key: str
     scheduled_at: datetime
     attempt: int
     max_attempts: int
@@ -63,6 +67,10 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     manifest: Manifest | None
+    reused_from: UUID | None
+
+
+JOB_COLUMNS = JobRow.__struct_fields__
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,25 +127,20 @@ def event_row(record: Record) -> EventRow:
     return EventRow(**values)
 
 
-def claimed_job(record: Record) -> ClaimedJob:
+def result_manifest(text: str) -> Manifest:
+    return _manifest.decode(text)
+
+
+def dataset_input(record: Record) -> DatasetInput:
+    """A dataset as a job's data."""
     columns, manifest = record["columns"], record["manifest"]
-    return ClaimedJob(
+    return DatasetInput(
         id=record["id"],
-        owner=record["owner"],
-        kind=record["kind"],
-        params=msgspec.Raw(record["params"].encode()),
-        attempt=record["attempt"],
-        max_attempts=record["max_attempts"],
-        lease=record["lease"],
-        timeout_s=record["timeout_s"],
-        dataset=DatasetInput(
-            id=record["dataset_id"],
-            format=DataFormat(record["format"]),
-            original_key=record["original_key"],
-            size_bytes=record["size_bytes"],
-            columns=_columns.decode(columns) if columns else (),
-            parts=_manifest.decode(manifest) if manifest else None,
-            profile=raw(record["profile"]) or msgspec.Raw(b"{}"),
-            rows=record["rows_loaded"] or 0,
-        ),
+        format=DataFormat(record["format"]),
+        original_key=record["original_key"],
+        size_bytes=record["size_bytes"],
+        columns=_columns.decode(columns) if columns else (),
+        parts=_manifest.decode(manifest) if manifest else None,
+        profile=raw(record["profile"]) or msgspec.Raw(b"{}"),
+        rows=record["rows_loaded"] or 0,
     )

@@ -13,15 +13,11 @@ DEREGISTER = "DELETE FROM workers WHERE id = $1"
 COUNT = "SELECT count(*) FROM workers WHERE heartbeat_at > now() - make_interval(secs => $1)"
 FORGET = "DELETE FROM workers WHERE heartbeat_at < now() - make_interval(secs => $1)"
 
-# Attempts that ended without being the one whose result was published, and that nobody has cleaned up after yet.
 UNSWEPT = """
-SELECT job_attempts.lease, job_attempts.job_id, jobs.kind, jobs.dataset_id
-FROM job_attempts JOIN jobs ON jobs.id = job_attempts.job_id
-WHERE job_attempts.outcome IS NOT NULL AND job_attempts.outcome <> 'completed' AND job_attempts.swept_at IS NULL
-    AND job_attempts.finished_at < now() - make_interval(secs => $1)
-ORDER BY job_attempts.finished_at LIMIT $2
+SELECT lease, job_id, kind, dataset_id FROM lost_attempts
+WHERE ended_at < now() - make_interval(secs => $1) ORDER BY ended_at LIMIT $2
 """
-MARK_SWEPT = "UPDATE job_attempts SET swept_at = now() WHERE lease = ANY ($1::bigint[])"
+MARK_SWEPT = "DELETE FROM lost_attempts WHERE lease = ANY ($1::bigint[])"
 
 
 @dataclass(frozen=True)

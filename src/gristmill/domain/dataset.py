@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from gristmill.domain.column import Column
 from gristmill.domain.manifest import Manifest
 
 
@@ -19,13 +20,6 @@ class DataFormat(StrEnum):
     CSV = "csv"
     NDJSON = "ndjson"
     PARQUET = "parquet"
-
-
-class Column(msgspec.Struct, frozen=True):
-    """A column's name and its type, as Polars writes it: `Int64`, `Float64`, `String`, `Date`, `Boolean`, …"""
-
-    name: str
-    type: str
 
 
 class Ingested(msgspec.Struct, frozen=True):

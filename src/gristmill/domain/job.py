@@ -19,15 +19,18 @@ class JobStatus(StrEnum):
 
     @property
     def final(self) -> bool:
-        return not TRANSITIONS[self]
+        return self in FINAL
 
 
+FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
+
+# Out of a final status leads only a user's own wish to try again.
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.PENDING: frozenset({JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELED}),
+    JobStatus.PENDING: frozenset({JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED}),
     JobStatus.RUNNING: frozenset({JobStatus.PENDING, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED}),
     JobStatus.COMPLETED: frozenset(),
-    JobStatus.FAILED: frozenset(),
-    JobStatus.CANCELED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.PENDING}),
+    JobStatus.CANCELED: frozenset({JobStatus.PENDING}),
 }
 
 
@@ -39,7 +42,9 @@ class JobEvent(StrEnum):
     CLAIMED = "claimed"
     CANCEL_REQUESTED = "cancel_requested"
     RETRYING = "retrying"
+    SNOOZED = "snoozed"
     INTERRUPTED = "interrupted"
+    RESUBMITTED = "resubmitted"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELED = "canceled"
@@ -54,8 +59,37 @@ class Progress(msgspec.Struct, frozen=True):
     unit: str = "rows"
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """One claim: the job and its new lease number."""
+
+    id: UUID
+    owner: str
+    kind: str
+    params: msgspec.Raw
+    attempt: int
+    max_attempts: int
+    lease: int
+    timeout_s: int
+    dataset_id: UUID
+    input_job_id: UUID | None = None
+
+    def on(self, dataset: DatasetInput) -> "ClaimedJob":
+        """The claim with the data it is about."""
+        return ClaimedJob(
+            self.id,
+            self.owner,
+            self.kind,
+            self.params,
+            self.attempt,
+            self.max_attempts,
+            self.lease,
+            self.timeout_s,
+            dataset,
+        )
+
+
 class ClaimedJob(msgspec.Struct, frozen=True):
-    """One claim: the job, its new lease number, and all an executor needs to run it."""
+    """A claim with all an executor needs to run it."""
 
     id: UUID
     owner: str
@@ -66,3 +100,7 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     lease: int
     timeout_s: int
     dataset: DatasetInput
+
+    @property
+    def dataset_id(self) -> UUID:
+        return self.dataset.id

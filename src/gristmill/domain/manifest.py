@@ -2,6 +2,8 @@
 
 import msgspec
 
+from gristmill.domain.column import Column
+
 
 class StoredFile(msgspec.Struct, frozen=True):
     """One object: its key in its bucket, size in bytes, rows (None when it is not a table) and SHA-256 in hex."""
@@ -15,7 +17,10 @@ class StoredFile(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """The files of one attempt in their order, under `prefix`, and the rows that went in and came out."""
+    """The files of one attempt in their order, under `prefix`, and the rows that went in and came out.
+
+    `columns` are those of the tables among them, for jobs that take the result as their data.
+    """
 
     bucket: str
     prefix: str
@@ -24,6 +29,7 @@ class Manifest(msgspec.Struct, frozen=True):
     rows_out: int = 0
     rows_dropped: int = 0
     report: msgspec.Raw = msgspec.Raw(b"{}")
+    columns: tuple[Column, ...] = ()
 
     @property
     def size_bytes(self) -> int:

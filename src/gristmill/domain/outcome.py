@@ -35,11 +35,17 @@ class Interrupted(msgspec.Struct, frozen=True, tag="interrupted"):
     """The worker stops: the job goes back as it was, no attempt burnt."""
 
 
-Outcome = Completed | Failed | Retry | Canceled | Interrupted
+class Snoozed(msgspec.Struct, frozen=True, tag="snoozed"):
+    """The processor has to wait: the job goes back for `delay_s` seconds, no attempt burnt."""
+
+    delay_s: float
+
+
+Outcome = Completed | Failed | Retry | Canceled | Interrupted | Snoozed
 
 
 def outcome_name(outcome: Outcome) -> str:
     return str(outcome.__struct_config__.tag)
 
 
-OUTCOME_NAMES = ("completed", "failed", "retry", "canceled", "interrupted")
+OUTCOME_NAMES = ("completed", "failed", "retry", "canceled", "interrupted", "snoozed")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
 from gristmill.domain.manifest import part_name
 from gristmill.domain.output import OnProgress, Output

@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 import msgspec
 import polars as pl
 
-from gristmill.domain.dataset import Column, DataFormat, Ingested
+from gristmill.domain.column import Column
+from gristmill.domain.dataset import DataFormat, Ingested
 from gristmill.domain.job import Progress
 from gristmill.domain.output import OnProgress, Output
 from gristmill.ingest.column_types import AS_TEXT, ColumnTypes, Decision

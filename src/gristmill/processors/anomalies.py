@@ -11,7 +11,7 @@ import polars as pl
 from msgspec import Meta
 from polars import selectors as cs
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import spread, values
 from gristmill.processors.bounds import THRESHOLDS, Bounds, Method, bounds, masking

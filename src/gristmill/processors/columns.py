@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from polars import selectors as cs
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors.contract import ROW
 

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.domain.pointer import fault
 from gristmill.errors import Fault, InvalidRequest
 

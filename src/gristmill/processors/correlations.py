@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.processors.columns import Floats
 
 MOST_COLUMNS = 50

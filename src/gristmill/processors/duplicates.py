@@ -18,7 +18,7 @@ import polars as pl
 from msgspec import Meta
 from polars import selectors as cs
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.processors.columns import Family, batches, resolve
 from gristmill.processors.contract import ROW
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.processors import hashes
 from gristmill.processors.columns import Family, family
 from gristmill.processors.profile import Caps, NumberSeen, OtherSeen, edges, histogram, iso

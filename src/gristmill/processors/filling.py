@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 from msgspec import Meta
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import frequencies, spread, values
 from gristmill.processors.columns import Family, batches, exactly, family, is_integer, resolve

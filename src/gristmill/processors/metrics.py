@@ -6,7 +6,7 @@ import msgspec
 import polars as pl
 from polars import selectors as cs
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.processors import correlations, figures, frequencies, hashes, profile, spread, values
 from gristmill.processors.columns import Family, batches, family, resolve
 from gristmill.processors.contract import Again, Planned, Processor

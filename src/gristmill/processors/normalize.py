@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 from msgspec import Meta
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.processors import duplicates, filling, scaling
 from gristmill.processors.columns import batches
 from gristmill.processors.contract import ROW, Again, Planned, Processor, finite

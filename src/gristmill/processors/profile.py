@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.processors import frequencies, hashes, moments, spread
 from gristmill.processors.columns import Family, Floats, family, is_integer, numbers
 from gristmill.processors.frequencies import Frequencies

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
 from gristmill.domain.manifest import JSON, part_name
 from gristmill.domain.output import OnProgress, Output

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from gristmill.domain.dataset import Column
+from gristmill.domain.column import Column
 from gristmill.processors import moments, quantiles
 from gristmill.processors import values as distribution
 from gristmill.processors.columns import Floats, batches, numbers

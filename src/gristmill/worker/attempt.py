@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from gristmill.db.claims import Heartbeat
-from gristmill.domain.job import ClaimedJob, Progress
+from gristmill.domain.dataset import DatasetInput
+from gristmill.domain.job import Claim, Progress
 
 
 class StopReason(StrEnum):
@@ -18,8 +19,10 @@ class StopReason(StrEnum):
 class Attempt:
     """One claimed job on its way from the claim to the record of its outcome."""
 
-    def __init__(self, job: ClaimedJob) -> None:
+    def __init__(self, job: Claim) -> None:
         self.job = job
+        # What it works on, once that is looked up.
+        self.dataset: DatasetInput | None = None
         self.progress: Progress | None = None
         self.stop_reason: StopReason | None = None
         self.stop_asked = asyncio.Event()

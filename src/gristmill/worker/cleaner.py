@@ -5,7 +5,7 @@ Best effort: what it can't remove, and what the store makes appear after it, is 
 
 import asyncio
 
-from gristmill.domain.job import ClaimedJob
+from gristmill.domain.job import Claim
 from gristmill.errors import GristmillError
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
@@ -19,9 +19,9 @@ class Cleaner:
     def __init__(self, settings: Settings, store: ObjectStore) -> None:
         self._settings = settings
         self._store = store
-        self._queue: asyncio.Queue[ClaimedJob] = asyncio.Queue()
+        self._queue: asyncio.Queue[Claim] = asyncio.Queue()
 
-    def remove(self, job: ClaimedJob) -> None:
+    def remove(self, job: Claim) -> None:
         """Have the objects of this lost attempt removed. Its executor must not be writing any more."""
         self._queue.put_nowait(job)
 

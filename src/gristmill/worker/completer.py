@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from gristmill.db.claims import Ending, ended_attempts, record_outcomes
 from gristmill.db.engine import Database
+from gristmill.db.outcomes import Ending, ended_attempts, record_outcomes
 from gristmill.domain.job import JobStatus
 from gristmill.domain.outcome import Failed, Interrupted, Outcome, Retry, outcome_name
 from gristmill.errors import InternalError, Unavailable
@@ -17,8 +17,8 @@ from gristmill.worker.tasks import Backoff
 
 log = get_logger(__name__)
 
-BATCH = 200
-WAITING = 1000
+BATCH = 500
+WAITING = 2000
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,16 @@ class Completer:
         await self._queue.put(Decision(attempt, outcome))
         attempt.decided = True
 
+    @property
+    def room(self) -> int:
+        """How many outcomes may be given to `submit_at_once` now."""
+        return WAITING - self._queue.qsize()
+
+    def submit_at_once(self, attempt: Attempt, outcome: Outcome) -> None:
+        """The same for one who has seen that there is `room`."""
+        self._queue.put_nowait(Decision(attempt, outcome))
+        attempt.decided = True
+
     def drop(self, attempt: Attempt) -> None:
         """Forget an attempt whose lease is lost: nothing is recorded, its objects go."""
         attempt.decided = True
@@ -87,12 +97,16 @@ class Completer:
 
     async def _record_once(self, batch: list[Decision]) -> None:
         statuses = await record_outcomes(self._database, [decision.ending for decision in batch])
-        missing = [decision.ending.lease for decision in batch if decision.ending.lease not in statuses]
+        missing = [
+            (decision.attempt.job.id, decision.attempt.job.lease)
+            for decision in batch
+            if decision.attempt.job.lease not in statuses
+        ]
         # Refused, or recorded by a transaction whose answer never came. Both are settled by now: recording waited for
         # the row, and the lease is not the row's any more.
         ended = await ended_attempts(self._database, missing) if missing else {}
         for decision in batch:
-            lease = decision.ending.lease
+            lease = decision.attempt.job.lease
             self._conclude(decision, status=statuses.get(lease), recorded=ended.get(lease))
 
     async def _record_apart(self, batch: list[Decision], error: InternalError) -> None:
@@ -128,7 +142,7 @@ class Completer:
         )
         if name != "completed" and _may_have_written(decision):
             self._cleaner.remove(job)
-        if name == "retry":
+        if name in {"retry", "snoozed"}:
             self._on_retry()
         self._attempts.remove(attempt)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import assert_never
 from uuid import UUID
 
-from gristmill.domain.outcome import Canceled, Outcome
+from gristmill.domain.outcome import Canceled, Outcome, Snoozed
 from gristmill.domain.retry import after_failure, backoff_s
 from gristmill.errors import ExecutorLost, GristmillError, Problem, ProcessFailed, TimedOut
 from gristmill.settings import Settings
@@ -17,9 +17,9 @@ from gristmill.telemetry import get_logger
 from gristmill.worker.attempt import Attempt, StopReason
 from gristmill.worker.completer import Completer
 from gristmill.worker.process import ChildProcess
-from gristmill.worker.producer import Producer
-from gristmill.worker.protocol import Advanced, Broken, Done, Ready, Run
+from gristmill.worker.protocol import Advanced, Broken, Done, Later, Ready, Run
 from gristmill.worker.scratch import Scratch
+from gristmill.worker.slots import ExecutorSlots
 from gristmill.worker.tasks import jittered
 
 log = get_logger(__name__)
@@ -42,16 +42,16 @@ class Died:
     code: int | None
 
 
-Answer = Done | Broken | Stopped | Died
+Answer = Done | Broken | Later | Stopped | Died
 
 
 class Executor:
     def __init__(
-        self, settings: Settings, worker_id: UUID, producer: Producer, completer: Completer, scratch: Scratch
+        self, settings: Settings, worker_id: UUID, slots: ExecutorSlots, completer: Completer, scratch: Scratch
     ) -> None:
         self._settings = settings
         self._worker_id = worker_id
-        self._producer = producer
+        self._slots = slots
         self._completer = completer
         self._scratch = scratch
         self._rng = random.Random()
@@ -98,7 +98,7 @@ class Executor:
             await self._hand_over(attempt, outcome)
 
     async def _next(self, child: ChildProcess) -> Attempt | None:
-        taking = asyncio.create_task(self._producer.take(), name="take")
+        taking = asyncio.create_task(self._slots.take(), name="take")
         try:
             await asyncio.wait({taking, child.exited}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -108,7 +108,7 @@ class Executor:
             return None
         attempt = taking.result()
         if child.exited.done():
-            self._producer.put_back(attempt)
+            self._slots.put_back(attempt)
             return None
         return attempt
 
@@ -136,13 +136,14 @@ class Executor:
             stopping.cancel()
             await self._scratch.remove(folder)
 
-    async def _answer(self, attempt: Attempt, child: ChildProcess, folder: str) -> Done | Broken | None:
-        await child.send(Run(attempt.job, folder))
+    async def _answer(self, attempt: Attempt, child: ChildProcess, folder: str) -> Done | Broken | Later | None:
+        assert attempt.dataset is not None  # noqa: S101 (a slot is filled with what is looked up)
+        await child.send(Run(attempt.job.on(attempt.dataset), folder))
         while True:
             match await child.receive():
                 case Advanced(progress=progress):
                     attempt.progress = progress
-                case Done() | Broken() as answer:
+                case Done() | Broken() | Later() as answer:
                     return answer
                 case Ready() | None:
                     return None
@@ -160,6 +161,8 @@ class Executor:
                 return completed
             case Broken(problem=problem, permanent=permanent):
                 return self._failure(attempt, problem, permanent=permanent)
+            case Later(delay_s=seconds):
+                return Snoozed(seconds)
             case Died(code=code):
                 return self._failed_by(attempt, ExecutorLost(_how_it_died(code)))
             case Stopped(reason=reason):

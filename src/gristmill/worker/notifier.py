@@ -6,22 +6,31 @@ from functools import partial
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from gristmill.db.engine import Driver, connect_options, unavailable
+from gristmill.domain.sharing import Lane
 from gristmill.errors import DatabaseUnavailable
 from gristmill.settings import Settings
 from gristmill.worker.tasks import first_of
 
 JOBS = "gristmill_jobs"
 CANCEL = "gristmill_cancel"
+# Other programs enqueue too: what is not a lane says no more than "look".
+_lane = msgspec.json.Decoder(Lane)
+
 PROBE_S = 10.0
 PROBE_DEADLINE_S = 5.0
 
 
 class Notifier:
-    """Calls `on_jobs` and `on_cancel`; also after each new connection, for what was missed meanwhile."""
+    """Calls `on_jobs` (with the lane, where one is named) and `on_cancel`; also after each new connection, for what
+    was missed meanwhile.
+    """
 
-    def __init__(self, settings: Settings, *, on_jobs: Callable[[], None], on_cancel: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, *, on_jobs: Callable[[Lane | None], None], on_cancel: Callable[[], None]
+    ) -> None:
         self._settings = settings
         self._on_jobs = on_jobs
         self._on_cancel = on_cancel
@@ -61,9 +70,9 @@ class Notifier:
         closed = asyncio.Event()
         connection.add_termination_listener(lambda _connection: closed.set())
         async with asyncio.timeout(self._settings.postgres_deadline_s):
-            await connection.add_listener(JOBS, partial(_heard, self._on_jobs))
+            await connection.add_listener(JOBS, partial(_heard_of_jobs, self._on_jobs))
             await connection.add_listener(CANCEL, partial(_heard, self._on_cancel))
-        self._on_jobs()
+        self._on_jobs(None)
         self._on_cancel()
         while not closed.is_set():
             # LISTEN can go silently dead; a question with a deadline finds that out.
@@ -75,3 +84,10 @@ class Notifier:
 
 def _heard(call: Callable[[], None], *_: Any) -> None:
     call()
+
+
+def _heard_of_jobs(call: Callable[[Lane | None], None], _connection: Any, _pid: int, _channel: str, lane: str) -> None:
+    try:
+        call(_lane.decode(lane))
+    except msgspec.DecodeError:
+        call(None)

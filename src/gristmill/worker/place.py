@@ -1,6 +1,6 @@
 """Where in the object store an attempt writes."""
 
-from gristmill.domain.job import INGEST_KIND, ClaimedJob
+from gristmill.domain.job import INGEST_KIND, Claim, ClaimedJob
 from gristmill.domain.manifest import ingest_prefix, result_prefix
 from gristmill.settings import Settings
 
@@ -12,5 +12,5 @@ def place_of(settings: Settings, *, kind: str, job_id: object, dataset_id: objec
     return settings.s3_job_results_bucket, result_prefix(str(job_id), lease)
 
 
-def place_of_job(settings: Settings, job: ClaimedJob) -> tuple[str, str]:
-    return place_of(settings, kind=job.kind, job_id=job.id, dataset_id=job.dataset.id, lease=job.lease)
+def place_of_job(settings: Settings, job: Claim | ClaimedJob) -> tuple[str, str]:
+    return place_of(settings, kind=job.kind, job_id=job.id, dataset_id=job.dataset_id, lease=job.lease)

@@ -1,67 +1,62 @@
-"""Claims jobs for free executors, never more than there are."""
+"""Claims jobs for free slots, never more than there are."""
 
 import asyncio
+import math
+import time
+from collections.abc import Sequence
 from uuid import UUID
 
-from gristmill.db.claims import Ending, claim_jobs, held_jobs, next_due_s, record_outcomes
+from gristmill.db.claims import Claimer, held_jobs
 from gristmill.db.engine import Database
-from gristmill.domain.job import ClaimedJob
+from gristmill.db.outcomes import Ending, record_outcomes
+from gristmill.domain.job import Claim
 from gristmill.domain.outcome import Interrupted
+from gristmill.domain.sharing import Lane
 from gristmill.errors import Unavailable
 from gristmill.settings import Settings
 from gristmill.telemetry import get_logger
 from gristmill.worker.attempt import Attempt, Attempts
 from gristmill.worker.completer import Completer
+from gristmill.worker.slots import Slots
 from gristmill.worker.tasks import Backoff, first_of, jittered
 
 log = get_logger(__name__)
 
+# A claim of more would hold its rows longer without costing less a job.
+MOST_AT_ONCE = 500
+
 
 class Producer:
-    """Owns the set of a worker's attempts: it alone adds to it. Executors `take` from it; `awake` hurries it."""
+    """Owns the set of a worker's attempts: it alone adds to it."""
 
     def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        worker_id: UUID,
-        attempts: Attempts,
-        completer: Completer,
-        *,
-        awake: asyncio.Event,
+        self, settings: Settings, database: Database, worker_id: UUID, attempts: Attempts, completer: Completer
     ) -> None:
         self._settings = settings
         self._database = database
         self._worker_id = worker_id
         self._attempts = attempts
         self._completer = completer
+        self._claimer = Claimer(database, worker_id, lease_s=settings.lease_s)
         self._backoff = Backoff("producer", worker_id)
-        self._offered: asyncio.Queue[Attempt] = asyncio.Queue()
-        self._waiting = 0
-        self._awake = awake
+        self._awake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._unsure = False
+        # What has been heard of since the last claim: lanes, or None for "something, somewhere".
+        self._heard: set[Lane | None] = {None}
+        # The last claim left slots free: there was nothing more.
+        self._idle = False
+        self._due_at = math.inf
 
-    @property
-    def free(self) -> int:
-        """Executors that wait for a job and have none coming."""
-        return max(0, self._waiting - self._offered.qsize())
+    def hurry(self, lane: Lane | None = None) -> None:
+        """There may be something to claim, in this lane or anywhere."""
+        self._heard.add(lane)
+        self._awake.set()
 
-    async def take(self) -> Attempt:
-        """The next job for an executor that is ready for it."""
-        self._waiting += 1
-        self.hurry()
-        try:
-            return await self._offered.get()
-        finally:
-            self._waiting -= 1
-
-    def put_back(self, attempt: Attempt) -> None:
-        """Offer an attempt again that its executor could not begin."""
-        self._offered.put_nowait(attempt)
-
-    def hurry(self) -> None:
-        """There may be something to claim."""
+    def slot_freed(self) -> None:
+        """There is a free slot more. While the queue is empty that is no reason to look: a new job is heard of."""
+        if not self._idle or not self._settings.listen_notify:
+            self._heard.add(None)
         self._awake.set()
 
     def stop(self) -> None:
@@ -72,12 +67,13 @@ class Producer:
         """A claim's answer was lost: the database may count jobs as ours that we know nothing of."""
         self._unsure = True
 
-    async def run(self) -> None:
+    async def run(self, slots: Slots) -> None:
         while not self._stopping.is_set():
             try:
-                await self._step()
+                await self._step(slots)
             except Unavailable as error:
                 self.doubt()
+                self._heard.add(None)
                 await self._backoff.wait(error)
             else:
                 self._backoff.reset()
@@ -92,29 +88,48 @@ class Producer:
             await record_outcomes(self._database, strays)
         self._unsure = False
 
-    async def _step(self) -> None:
+    async def _step(self, slots: Slots) -> None:
         self._awake.clear()
-        free = self.free
+        free = min(slots.free, MOST_AT_ONCE)
         if not free:
             await first_of(self._awake, self._stopping)
             return
         await self.release_strays()
-        jobs = await claim_jobs(self._database, worker_id=self._worker_id, limit=free, lease_s=self._settings.lease_s)
-        for job in jobs:
-            await self._offer(job)
-        if len(jobs) < free:
+        if self._heard:
+            jobs = await self._claim(free)
+            self._idle = len(jobs) < free
+            await self._begin(jobs, slots)
+        if self._idle:
             await self._rest()
+        else:
+            self._heard.add(None)
 
-    async def _offer(self, job: ClaimedJob) -> None:
-        attempt = Attempt(job)
-        self._attempts.add(attempt)
+    async def _claim(self, free: int) -> list[Claim]:
+        heard, self._heard = self._heard, set()
+        lane = next(iter(heard))
+        if self._idle and lane is not None and len(heard) == 1:
+            return await self._claimer.claim_hinted(lane, free)
+        jobs = await self._claimer.claim(free)
+        due_s = self._claimer.next_due_s
+        self._due_at = math.inf if due_s is None else time.monotonic() + due_s
+        return jobs
+
+    async def _begin(self, jobs: Sequence[Claim], slots: Slots) -> None:
+        attempts = [Attempt(job) for job in jobs]
+        for attempt in attempts:
+            self._attempts.add(attempt)
         if self._stopping.is_set():
-            await self._completer.submit(attempt, Interrupted())
+            for attempt in attempts:
+                await self._completer.submit(attempt, Interrupted())
             return
-        log.info("job.claimed", job_id=str(job.id), kind=job.kind, attempt=job.attempt, lease=job.lease)
-        self._offered.put_nowait(attempt)
+        for job in jobs:
+            log.info("job.claimed", job_id=str(job.id), kind=job.kind, attempt=job.attempt, lease=job.lease)
+        if attempts:
+            await slots.fill(attempts)
 
     async def _rest(self) -> None:
-        poll_s = jittered(self._settings.poll_s)
-        due_s = await next_due_s(self._database, within_s=poll_s)
-        await first_of(self._awake, self._stopping, timeout_s=poll_s if due_s is None else due_s)
+        """Until something is heard of, a delayed job is due, or it is time to look whether a wake-up was lost."""
+        due_s = max(0.0, self._due_at - time.monotonic())
+        await first_of(self._awake, self._stopping, timeout_s=min(jittered(self._settings.poll_s), due_s))
+        if not self._awake.is_set():
+            self._heard.add(None)

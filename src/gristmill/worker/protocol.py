@@ -1,7 +1,7 @@
 """What the supervisor and an executor's child process say to each other: frames of a length and a message.
 
     supervisor ─▶ child    Run
-    child ─▶ supervisor    Ready, then for each Run: Advanced …, and one of Done, Broken
+    child ─▶ supervisor    Ready, then for each Run: Advanced …, and one of Done, Broken, Later
 
 The messages are JSON, because what they carry (params, reports, profiles) is JSON already and passes through as it is.
 """
@@ -48,8 +48,14 @@ class Broken(msgspec.Struct, frozen=True, tag="broken"):
     permanent: bool
 
 
+class Later(msgspec.Struct, frozen=True, tag="later"):
+    """The processor has to wait for something: try again in `delay_s` seconds."""
+
+    delay_s: float
+
+
 FromSupervisor = Run
-FromChild = Ready | Advanced | Done | Broken
+FromChild = Ready | Advanced | Done | Broken | Later
 Message = FromSupervisor | FromChild
 M = TypeVar("M")
 

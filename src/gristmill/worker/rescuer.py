@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
-from gristmill.db.claims import rescue_jobs
 from gristmill.db.engine import Database
+from gristmill.db.outcomes import rescue_jobs
 from gristmill.db.workers import forget_workers
 from gristmill.domain.job import JobStatus
 from gristmill.errors import Unavailable

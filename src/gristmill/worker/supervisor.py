@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from gristmill.db.engine import Database
+from gristmill.db.inputs import Inputs
 from gristmill.db.workers import deregister_worker
 from gristmill.domain.outcome import Interrupted
 from gristmill.errors import Unavailable
@@ -23,6 +24,7 @@ from gristmill.worker.notifier import Notifier
 from gristmill.worker.producer import Producer
 from gristmill.worker.rescuer import Rescuer
 from gristmill.worker.scratch import Scratch
+from gristmill.worker.slots import ExecutorSlots
 from gristmill.worker.sweeper import Sweeper
 from gristmill.worker.tasks import Chore, first_of, persist, run_chore
 
@@ -84,12 +86,12 @@ class Supervisor:
         self._database = database
         self._attempts = Attempts()
         self._cleaner = Cleaner(settings, store)
-        awake = asyncio.Event()
-        self._completer = Completer(database, worker_id, self._attempts, self._cleaner, on_retry=awake.set)
-        self._producer = Producer(settings, database, worker_id, self._attempts, self._completer, awake=awake)
+        self._completer = Completer(database, worker_id, self._attempts, self._cleaner, on_retry=self._retried)
+        self._producer = Producer(settings, database, worker_id, self._attempts, self._completer)
+        self._slots = ExecutorSlots(Inputs(database), self._completer, on_free=self._producer.slot_freed)
         self._heartbeat = HeartbeatSender(settings, database, worker_id, self._attempts)
         self._executors = [
-            Executor(settings, worker_id, self._producer, self._completer, scratch) for _ in range(settings.concurrency)
+            Executor(settings, worker_id, self._slots, self._completer, scratch) for _ in range(settings.concurrency)
         ]
         self._chores: list[Chore] = [
             Rescuer(settings, database, on_jobs=self._producer.hurry),
@@ -98,10 +100,14 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._died = asyncio.Event()
 
+    def _retried(self) -> None:
+        """The producer does not know yet when the job is due again."""
+        self._producer.hurry()
+
     async def run(self) -> int:
         slots = self._settings.concurrency
         async with StopSignals.caught() as signals:
-            producing = self._start("producer", self._producer.run())
+            producing = self._start("producer", self._producer.run(self._slots))
             computing = [self._start(f"executor-{n}", executor.run()) for n, executor in enumerate(self._executors)]
             completing = self._start("completer", self._completer.run())
             cleaning = self._start("cleaner", self._cleaner.run())

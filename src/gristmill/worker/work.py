@@ -13,7 +13,7 @@ from gristmill.domain.job import INGEST_KIND, ClaimedJob, Progress
 from gristmill.domain.manifest import Manifest, original_key
 from gristmill.domain.outcome import Completed
 from gristmill.domain.output import OnProgress
-from gristmill.errors import BadData, GristmillError, InternalError
+from gristmill.errors import BadData, GristmillError, InternalError, Snooze
 from gristmill.ingest import IngestOptions, Limits, ingest
 from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, scan
 from gristmill.processors import AnyProcessor, find
@@ -22,7 +22,7 @@ from gristmill.processors.run import Part, run
 from gristmill.settings import Settings
 from gristmill.telemetry import frames, get_logger
 from gristmill.worker.place import place_of_job
-from gristmill.worker.protocol import Broken, Done
+from gristmill.worker.protocol import Broken, Done, Later
 
 log = get_logger(__name__)
 
@@ -44,11 +44,13 @@ class Workbench:
         self._loop = loop
         self._processors = processors
 
-    def perform(self, job: ClaimedJob, scratch: Path, on_progress: OnProgress) -> Done | Broken:
+    def perform(self, job: ClaimedJob, scratch: Path, on_progress: OnProgress) -> Done | Broken | Later:
         """Do the job. Whatever goes wrong becomes a problem that quotes nothing of the user's data."""
         try:
             scratch.mkdir()
             return Done(self._complete(job, scratch, Throttled(on_progress)))
+        except Snooze as error:
+            return Later(error.delay_s)
         except BaseException as error:  # noqa: BLE001 (a panic of Polars is no Exception; every job gets an answer)
             return broken(error, job)
 

@@ -1,0 +1,248 @@
+"""Putting jobs into the queue: one statement for one job or a thousand, each with its first event and the wake-up.
+
+Identical work is done once: a job with a `reuse_key` takes the result of a completed one with the same key, or waits
+for the one that is doing it (its leader). A unique index allows one leader a key, so twins posted at the same moment
+join, whichever comes first.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from gristmill.db.dependents import Ended, input_failed
+from gristmill.db.engine import Database, Driver
+from gristmill.db.rows import JOB_COLUMNS, JobRow, job_row
+from gristmill.domain.job import JobStatus
+from gristmill.errors import NotFound
+
+# The datasets' rows are locked until we commit, so that their ingest can't settle them between our look and our insert.
+ENQUEUE = """
+WITH given AS MATERIALIZED (
+    SELECT *, uuidv7() AS id FROM unnest(
+        $2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::jsonb[], $7::jsonb[], $8::smallint[], $9::text[],
+        $10::timestamptz[], $11::smallint[], $12::int[], $13::text[], $14::uuid[]
+    ) WITH ORDINALITY AS given (dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
+        scheduled_at, max_attempts, timeout_s, reuse_key, waits_for, place)
+), target AS MATERIALIZED (
+    SELECT id, status FROM datasets WHERE owner = $1 AND id = ANY ($2::uuid[]) AND status IN ('validating', 'ready')
+    ORDER BY id FOR SHARE
+){twins}, added AS (
+    INSERT INTO jobs (id, owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
+        scheduled_at, max_attempts, timeout_s, reuse_key, waits_for, blocked{reuse_columns})
+    SELECT given.id, $1, given.dataset_id, given.input_job_id, given.kind, given.kind_version, given.params,
+        given.labels, given.priority, given.limit_key, coalesce(given.scheduled_at, now()), given.max_attempts,
+        given.timeout_s, given.reuse_key, {waits_for}, {waits_for} IS NOT NULL{reuse_values}
+    FROM given JOIN target ON target.id = given.dataset_id{reuse_join}
+    ORDER BY given.place{reuse_conflict}
+    RETURNING *
+), history AS (
+    INSERT INTO job_events (job_id, owner, type, attempt{event_columns})
+    SELECT id, owner, 'created', 0{created_values} FROM added{completed_events}
+), due AS (
+    SELECT DISTINCT priority, kind, owner, limit_key FROM added
+    WHERE status = 'pending' AND NOT blocked AND scheduled_at <= now()
+), woken AS MATERIALIZED (
+    SELECT pg_notify('gristmill_jobs', CASE count(*)
+        WHEN 1 THEN min(json_build_array(priority, kind, owner, limit_key)::text) ELSE '' END)
+    FROM due HAVING count(*) > 0
+)
+SELECT given.place, {columns} FROM given JOIN added ON added.id = given.id LEFT JOIN woken ON true
+"""
+
+_WAITS = "coalesce(given.waits_for, CASE WHEN target.status = 'validating' THEN given.dataset_id END)"
+_COLUMNS = ", ".join(f"added.{name}" for name in JOB_COLUMNS)
+
+PLAIN = ENQUEUE.format(
+    twins="",
+    reuse_columns="",
+    reuse_values="",
+    reuse_join="",
+    reuse_conflict="",
+    event_columns="",
+    created_values="",
+    completed_events="",
+    waits_for=_WAITS,
+    columns=_COLUMNS,
+)
+
+# A finished twin: the job is born completed. A leader under way: nothing is inserted, and JOIN_LEADER is asked.
+REUSING = ENQUEUE.format(
+    twins="""
+, twin AS MATERIALIZED (
+    SELECT DISTINCT ON (reuse_key) id, reuse_key, manifest FROM jobs
+    WHERE owner = $1 AND reuse_key = ANY ($13::text[]) AND reused_from IS NULL AND status = 'completed'
+    ORDER BY reuse_key, id DESC
+)""",
+    reuse_columns=", reused_from, status, manifest, finished_at",
+    reuse_values=""", twin.id, CASE WHEN twin.id IS NULL THEN 'pending' ELSE 'completed' END, twin.manifest,
+        CASE WHEN twin.id IS NOT NULL THEN now() END""",
+    reuse_join=" LEFT JOIN twin ON twin.reuse_key = given.reuse_key",
+    reuse_conflict="""
+    ON CONFLICT (owner, reuse_key)
+        WHERE reuse_key IS NOT NULL AND reused_from IS NULL AND status IN ('pending', 'running') DO NOTHING""",
+    event_columns=", data",
+    created_values=", NULL::jsonb",
+    completed_events="""
+    UNION ALL SELECT id, owner, 'completed', 0, jsonb_build_object('reused_from', reused_from)
+    FROM added WHERE status = 'completed'""",
+    waits_for=f"CASE WHEN twin.id IS NULL THEN {_WAITS} END",
+    columns=_COLUMNS,
+)
+
+# The leader's row is ours until we commit: it can't become final and forget those who wait.
+JOIN_LEADER = f"""
+WITH leader AS (
+    UPDATE jobs SET awaited = true
+    WHERE owner = $1 AND reuse_key = $2 AND reused_from IS NULL AND status IN ('pending', 'running')
+    RETURNING id
+), added AS (
+    INSERT INTO jobs (owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
+        scheduled_at, max_attempts, timeout_s, reuse_key, reused_from, waits_for, blocked)
+    SELECT $1, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, coalesce($11, now()), $12, $13, $2, id, id, true
+    FROM leader
+    RETURNING *
+), history AS (
+    INSERT INTO job_events (job_id, owner, type, attempt, data)
+    SELECT id, owner, 'created', 0, jsonb_build_object('waits_for', waits_for) FROM added
+)
+SELECT {_COLUMNS} FROM added
+"""  # noqa: S608 (names of columns, ours)
+
+AWAIT = """
+UPDATE jobs SET awaited = true WHERE owner = $1 AND id = ANY ($2::uuid[]) AND status IN ('pending', 'running')
+"""
+SOURCES = "SELECT id, status FROM jobs WHERE owner = $1 AND id = ANY ($2::uuid[])"
+
+# A leader may be over before we reach it, and another one there by the time we look again.
+MOST_TRIES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """A job to enqueue. `params` and `labels` are JSON objects; `scheduled_at` None means now.
+
+    With `input_job_id` it takes that job's result as its data; `dataset_id` is then the dataset of that job.
+    With a `reuse_key` it may be given the result of an identical job.
+    """
+
+    owner: str
+    dataset_id: UUID
+    kind: str
+    kind_version: int
+    params: bytes
+    max_attempts: int
+    timeout_s: int
+    labels: bytes = b"{}"
+    priority: int = 0
+    scheduled_at: datetime | None = None
+    limit_key: str = ""
+    input_job_id: UUID | None = None
+    reuse_key: str | None = None
+
+
+async def enqueue_job(database: Database, job: NewJob) -> JobRow | None:
+    """Add the job, its first event and the wake-up.
+
+    On a dataset that is still validating, or a job that is not final, the job waits (`blocked`).
+    None: no such dataset of this owner, or it failed.
+    """
+    return (await enqueue_jobs(database, [job]))[0]
+
+
+async def enqueue_jobs(database: Database, jobs: Sequence[NewJob]) -> list[JobRow | None]:
+    """Add jobs of one owner, all or none: if one is refused (None, see `enqueue_job`), nothing is added.
+
+    Raises:
+        InputFailed: the job whose result is to be the data has failed or was canceled.
+        NotFound: there is no such job of this owner.
+    """
+    async with database.driver() as driver:
+        if len(jobs) == 1 and jobs[0].input_job_id is None:
+            return await insert_jobs(driver, jobs)
+        transaction = driver.transaction()
+        await transaction.start()
+        try:
+            rows = await insert_jobs(driver, jobs)
+        except BaseException:
+            await transaction.rollback()
+            raise
+        if None in rows:
+            await transaction.rollback()
+        else:
+            await transaction.commit()
+        return rows
+
+
+async def insert_jobs(driver: Driver, jobs: Sequence[NewJob]) -> list[JobRow | None]:
+    """The same on a connection. More than one job, and jobs with an `input_job_id`, need the caller's transaction."""
+    sources = {job.input_job_id for job in jobs if job.input_job_id is not None}
+    waits_for = await _unfinished(driver, jobs[0].owner, sources) if sources else frozenset()
+    reusing = any(job.reuse_key for job in jobs)
+    rows: list[JobRow | None] = [None] * len(jobs)
+    for _ in range(MOST_TRIES if reusing else 1):
+        missing = [n for n, row in enumerate(rows) if row is None]
+        columns = _columns([jobs[n] for n in missing], waits_for)
+        for place, *values in await driver.fetch(REUSING if reusing else PLAIN, jobs[0].owner, *columns):
+            rows[missing[place - 1]] = job_row(dict(zip(JOB_COLUMNS, values, strict=True)))
+        for n in missing:
+            if rows[n] is None and jobs[n].reuse_key is not None:
+                rows[n] = await _join_leader(driver, jobs[n])
+        if None not in rows:
+            break
+    return rows
+
+
+async def _join_leader(driver: Driver, job: NewJob) -> JobRow | None:
+    record = await driver.fetchrow(
+        JOIN_LEADER,
+        job.owner,
+        job.reuse_key,
+        job.dataset_id,
+        job.input_job_id,
+        job.kind,
+        job.kind_version,
+        job.params.decode(),
+        job.labels.decode(),
+        job.priority,
+        job.limit_key,
+        job.scheduled_at,
+        job.max_attempts,
+        job.timeout_s,
+    )
+    return None if record is None else job_row(dict(record))
+
+
+async def _unfinished(driver: Driver, owner: str, sources: Collection[UUID]) -> frozenset[UUID]:
+    """Those of the jobs that are not final. They can't become so before we commit, and find who waits for them."""
+    await driver.execute(AWAIT, owner, sorted(sources))
+    found = {record["id"]: JobStatus(record["status"]) for record in await driver.fetch(SOURCES, owner, list(sources))}
+    for source in sources:
+        status = found.get(source)
+        if status is None:
+            raise NotFound("There is no such job to take the result of.")
+        if status in (JobStatus.FAILED, JobStatus.CANCELED):
+            raise input_failed(Ended(source, status))
+    return frozenset(source for source, status in found.items() if not status.final)
+
+
+def _columns(jobs: Sequence[NewJob], waits_for: Collection[UUID]) -> list[list[object]]:
+    rows = [
+        (
+            job.dataset_id,
+            job.input_job_id,
+            job.kind,
+            job.kind_version,
+            job.params.decode(),
+            job.labels.decode(),
+            job.priority,
+            job.limit_key,
+            job.scheduled_at,
+            job.max_attempts,
+            job.timeout_s,
+            job.reuse_key,
+            job.input_job_id if job.input_job_id in waits_for else None,
+        )
+        for job in jobs
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]
