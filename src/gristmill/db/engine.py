@@ -10,7 +10,7 @@ away, never returned.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 from sqlalchemy import URL
@@ -96,11 +96,17 @@ def _lost() -> DatabaseUnavailable:
 
 
 class Database:
-    """The process's pool. Everything that takes longer than `deadline_s` raises `DatabaseUnavailable`."""
+    """The process's pool. Everything that takes longer than `deadline_s` raises `DatabaseUnavailable`.
 
-    def __init__(self, engine: AsyncEngine, *, deadline_s: float) -> None:
+    The engine makes connections; which of them are idle is known here. Lending one through the engine's own pool costs
+    three switches of greenlets, as much time as a statement does: 190 us against 10.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, size: int, deadline_s: float) -> None:
         self.engine = engine
         self.deadline_s = deadline_s
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[_Lent] = []
 
     @classmethod
     @asynccontextmanager
@@ -111,21 +117,17 @@ class Database:
             pool_size=settings.postgres_pool_size,
             max_overflow=0,
             pool_timeout=settings.postgres_deadline_s,
-            pool_use_lifo=True,
             connect_args=_sqlalchemy_options(settings, application=application),
             hide_parameters=True,
             # JSON stays text on the way in and out: who needs what is in it decodes it by type.
             json_serializer=str,
             json_deserializer=str,
         )
+        database = cls(engine, size=settings.postgres_pool_size, deadline_s=settings.postgres_deadline_s)
         try:
-            yield cls(engine, deadline_s=settings.postgres_deadline_s)
+            yield database
         finally:
-            try:
-                async with asyncio.timeout(settings.postgres_deadline_s):
-                    await engine.dispose()
-            except TimeoutError:
-                await engine.dispose(close=False)
+            await database._close()
 
     @asynccontextmanager
     async def session(self, *, deadline_s: float | None = None) -> AsyncIterator[AsyncConnection]:
@@ -134,8 +136,8 @@ class Database:
         Raises:
             DatabaseUnavailable: no connection, a lost one, or the deadline passed.
         """
-        async with self._lent(deadline_s) as connection, connection.begin():
-            yield connection
+        async with self._lent(deadline_s) as lent, lent.connection.begin():
+            yield lent.connection
 
     @asynccontextmanager
     async def driver(self, *, deadline_s: float | None = None) -> AsyncIterator["Driver"]:
@@ -144,30 +146,69 @@ class Database:
         Raises:
             DatabaseUnavailable: no connection, a lost one, or the deadline passed.
         """
-        async with self._lent(deadline_s) as connection:
-            raw = await connection.get_raw_connection()
-            driver = raw.driver_connection
-            assert driver is not None  # noqa: S101 (SQLAlchemy types it optional; a fresh connection has one)
-            yield driver
+        async with self._lent(deadline_s) as lent:
+            yield lent.driver
 
     @asynccontextmanager
-    async def _lent(self, deadline_s: float | None) -> AsyncIterator[AsyncConnection]:
-        connection: AsyncConnection | None = None
+    async def _lent(self, deadline_s: float | None) -> AsyncIterator["_Lent"]:
+        lent: _Lent | None = None
         try:
-            async with asyncio.timeout(deadline_s or self.deadline_s):
-                connection = await self.engine.connect()
-                yield connection
+            async with asyncio.timeout(deadline_s or self.deadline_s), self._slots:
+                lent = await self._take()
+                try:
+                    yield lent
+                except BaseException as error:
+                    if _is_dirty(error):
+                        await _throw_away(lent.connection)
+                        lent = None
+                    raise
+                finally:
+                    if lent is not None:
+                        await self._give_back(lent)
         except BaseException as error:
-            if connection is not None and _is_dirty(error):
-                await _throw_away(connection)
-                connection = None
             lost = unavailable(error)
             if lost is not None:
                 raise lost from error
             raise
-        finally:
-            if connection is not None:
-                await asyncio.shield(connection.close())
+
+    async def _take(self) -> "_Lent":
+        """The connection used last, if it lives; else a new one."""
+        while self._idle:
+            lent = self._idle.pop()
+            if not lent.driver.is_closed():
+                return lent
+            await _throw_away(lent.connection)
+        connection = await self.engine.connect()
+        try:
+            raw = await connection.get_raw_connection()
+        except BaseException:
+            await _throw_away(connection)
+            raise
+        driver = raw.driver_connection
+        assert driver is not None  # noqa: S101 (SQLAlchemy types it optional; a fresh connection has one)
+        return _Lent(connection, driver)
+
+    async def _give_back(self, lent: "_Lent") -> None:
+        if lent.driver.is_in_transaction():
+            await _throw_away(lent.connection)
+        else:
+            self._idle.append(lent)
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                while self._idle:
+                    await self._idle.pop().connection.close()
+                await self.engine.dispose()
+        except TimeoutError:
+            await self.engine.dispose(close=False)
+
+
+class _Lent(NamedTuple):
+    """A connection, and the driver's own under it."""
+
+    connection: AsyncConnection
+    driver: "Driver"
 
 
 def _is_dirty(error: BaseException) -> bool:

@@ -52,6 +52,8 @@ class Completer:
         self._on_retry = on_retry
         self._queue: asyncio.Queue[Decision] = asyncio.Queue(WAITING)
         self._backoff = Backoff("completer", worker_id)
+        # Set whenever outcomes have been recorded, so that there is room again.
+        self.recorded = asyncio.Event()
 
     async def submit(self, attempt: Attempt, outcome: Outcome) -> None:
         """Have an outcome recorded; waits while too many are waiting already."""
@@ -81,6 +83,7 @@ class Completer:
             while len(batch) < BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             await self._record(batch)
+            self.recorded.set()
 
     async def _record(self, batch: list[Decision]) -> None:
         while True:

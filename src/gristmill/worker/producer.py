@@ -1,6 +1,7 @@
 """Claims jobs for free slots, never more than there are."""
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -122,7 +123,7 @@ class Producer:
             for attempt in attempts:
                 await self._completer.submit(attempt, Interrupted())
             return
-        for job in jobs:
+        for job in jobs if log.is_enabled_for(logging.INFO) else ():
             log.info("job.claimed", job_id=str(job.id), kind=job.kind, attempt=job.attempt, lease=job.lease)
         if attempts:
             await slots.fill(attempts)

@@ -1,8 +1,9 @@
 """The seam between claiming and computing: the producer fills free slots, whoever computes empties them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from gristmill.db.inputs import Inputs
 from gristmill.domain.outcome import Failed, Interrupted
@@ -22,6 +23,20 @@ class Slots(Protocol):
     async def fill(self, attempts: Sequence[Attempt]) -> None:
         """Begin these attempts, at most as many as were `free`. Each ends in the completer."""
         ...
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Those who compute: the slots they empty, and the tasks that do it."""
+
+    slots: Slots
+    tasks: Sequence[Coroutine[Any, Any, None]] = ()
+
+
+class Hire(Protocol):
+    """Makes a worker's crew. `on_free` is to be called when a slot becomes free."""
+
+    def __call__(self, completer: Completer, *, on_free: Callable[[], None]) -> Crew: ...
 
 
 class ExecutorSlots:

@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,7 +25,7 @@ from gristmill.worker.notifier import Notifier
 from gristmill.worker.producer import Producer
 from gristmill.worker.rescuer import Rescuer
 from gristmill.worker.scratch import Scratch
-from gristmill.worker.slots import ExecutorSlots
+from gristmill.worker.slots import Crew, ExecutorSlots, Hire
 from gristmill.worker.sweeper import Sweeper
 from gristmill.worker.tasks import Chore, first_of, persist, run_chore
 
@@ -46,7 +47,23 @@ async def run_worker(settings: Settings) -> int:
         ObjectStore.open(settings) as store,
         Scratch.open(settings, worker_id) as scratch,
     ):
-        return await Supervisor(settings, worker_id, database, store, scratch).run()
+        hire = partial(hire_executors, settings, worker_id, database, scratch)
+        return await Supervisor(settings, worker_id, database, store, hire).run()
+
+
+def hire_executors(
+    settings: Settings,
+    worker_id: UUID,
+    database: Database,
+    scratch: Scratch,
+    completer: Completer,
+    *,
+    on_free: Callable[[], None],
+) -> Crew:
+    """Child processes that compute, each with a slot of its own."""
+    slots = ExecutorSlots(Inputs(database), completer, on_free=on_free)
+    executors = [Executor(settings, worker_id, slots, completer, scratch) for _ in range(settings.concurrency)]
+    return Crew(slots, [executor.run() for executor in executors])
 
 
 class StopSignals:
@@ -78,9 +95,9 @@ class StopSignals:
 
 
 class Supervisor:
-    def __init__(
-        self, settings: Settings, worker_id: UUID, database: Database, store: ObjectStore, scratch: Scratch
-    ) -> None:
+    """A worker's parts, put together. `hire` brings those who compute."""
+
+    def __init__(self, settings: Settings, worker_id: UUID, database: Database, store: ObjectStore, hire: Hire) -> None:
         self._settings = settings
         self._worker_id = worker_id
         self._database = database
@@ -88,11 +105,8 @@ class Supervisor:
         self._cleaner = Cleaner(settings, store)
         self._completer = Completer(database, worker_id, self._attempts, self._cleaner, on_retry=self._retried)
         self._producer = Producer(settings, database, worker_id, self._attempts, self._completer)
-        self._slots = ExecutorSlots(Inputs(database), self._completer, on_free=self._producer.slot_freed)
+        self._crew = hire(self._completer, on_free=self._producer.slot_freed)
         self._heartbeat = HeartbeatSender(settings, database, worker_id, self._attempts)
-        self._executors = [
-            Executor(settings, worker_id, self._slots, self._completer, scratch) for _ in range(settings.concurrency)
-        ]
         self._chores: list[Chore] = [
             Rescuer(settings, database, on_jobs=self._producer.hurry),
             Sweeper(settings, database, store),
@@ -107,8 +121,8 @@ class Supervisor:
     async def run(self) -> int:
         slots = self._settings.concurrency
         async with StopSignals.caught() as signals:
-            producing = self._start("producer", self._producer.run(self._slots))
-            computing = [self._start(f"executor-{n}", executor.run()) for n, executor in enumerate(self._executors)]
+            producing = self._start("producer", self._producer.run(self._crew.slots))
+            computing = [self._start(f"executor-{n}", work) for n, work in enumerate(self._crew.tasks)]
             completing = self._start("completer", self._completer.run())
             cleaning = self._start("cleaner", self._cleaner.run())
             self._start_side_tasks()
@@ -191,7 +205,7 @@ class Supervisor:
 async def _end(tasks: set[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
-    await asyncio.wait(tasks)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _while_alive(doer: asyncio.Task[None], done: Coroutine[Any, Any, None], *, timeout_s: float) -> None:
