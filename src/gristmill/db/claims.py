@@ -43,29 +43,25 @@ SELECT priority, kind, owner, limit_key, extract(epoch FROM scheduled_at - now()
 FROM lanes WHERE n > 0
 """
 
-# The materialized CTE is a fence: without it the planner may claim more rows than LIMIT. ORDER BY names every column
-# of the partial index, so each lane is read in order from its oldest job on, never past finished or delayed rows.
-# Rows are then found by an array of ids: as a join, the planner's guess of LIMIT's size made it read the whole table.
-CLAIM = """
-WITH picked AS MATERIALIZED (
-    SELECT waiting.id
-    FROM unnest($3::smallint[], $4::text[], $5::text[], $6::text[], $7::int[])
-        AS lane (priority, kind, owner, limit_key, jobs)
-    CROSS JOIN LATERAL (
+# Due jobs of one lane, from its oldest on. ORDER BY names every column of the partial index, so that the lane is read
+# in the index's order, never past finished or delayed rows.
+_DUE = """
         SELECT id FROM jobs
-        WHERE status = 'pending' AND NOT blocked AND priority = lane.priority AND kind = lane.kind
-            AND owner = lane.owner AND limit_key = lane.limit_key AND scheduled_at <= now()
+        WHERE status = 'pending' AND NOT blocked AND priority = {priority} AND kind = {kind} AND owner = {owner}
+            AND limit_key = {limit_key} AND scheduled_at <= now(){unless}
         ORDER BY priority DESC, kind DESC, owner DESC, limit_key DESC, scheduled_at, id
-        LIMIT lane.jobs
-        FOR UPDATE SKIP LOCKED
-    ) AS waiting
-    WHERE NOT $8 OR NOT EXISTS (SELECT FROM queue_limits)
-), claimed AS (
+        LIMIT {most}
+        FOR UPDATE SKIP LOCKED"""
+
+# The picked rows are found by an array of ids, which is a fence: it is made once, so no plan claims more than LIMIT.
+# As a join, the planner's guess of LIMIT's size made it read the whole table.
+_CLAIM = """
+WITH {picked}claimed AS (
     UPDATE jobs SET
         status = 'running', attempt = attempt + 1, lease = nextval('job_leases'), worker_id = $1,
         lease_expires_at = now() + make_interval(secs => $2), started_at = coalesce(started_at, now()),
         progress = NULL, updated_at = now()
-    WHERE id = ANY (ARRAY (SELECT id FROM picked))
+    WHERE id = ANY (ARRAY ({ids}))
     RETURNING id, owner, kind, params, attempt, max_attempts, lease, timeout_s, dataset_id, input_job_id, priority,
         limit_key, scheduled_at
 ), history AS (
@@ -74,6 +70,30 @@ WITH picked AS MATERIALIZED (
 )
 SELECT * FROM claimed
 """
+
+_PICKED = """picked AS MATERIALIZED (
+    SELECT waiting.id
+    FROM unnest($3::smallint[], $4::text[], $5::text[], $6::text[], $7::int[])
+        AS lane (priority, kind, owner, limit_key, jobs)
+    CROSS JOIN LATERAL ({due}
+    ) AS waiting
+), """
+_EACH_LANE = {
+    "priority": "lane.priority",
+    "kind": "lane.kind",
+    "owner": "lane.owner",
+    "limit_key": "lane.limit_key",
+    "most": "lane.jobs",
+}
+CLAIM = _CLAIM.format(picked=_PICKED.format(due=_DUE.format(**_EACH_LANE, unless="")), ids="SELECT id FROM picked")
+
+_ONE_LANE = {"priority": "$3", "kind": "$4", "owner": "$5", "limit_key": "$6", "most": "$7"}
+# One lane alone: what the arrays cost is as much as the claim of a job (1.26 ms against 0.79).
+CLAIM_LANE = _CLAIM.format(picked="", ids=_DUE.format(**_ONE_LANE, unless=""))
+# Without a look at the limits before: it claims nothing when there are any.
+CLAIM_UNLIMITED = _CLAIM.format(
+    picked="", ids=_DUE.format(**_ONE_LANE, unless=" AND NOT EXISTS (SELECT FROM queue_limits)")
+)
 
 HEARTBEAT = """
 UPDATE jobs SET
@@ -137,7 +157,9 @@ class Claimer:
     async def claim_hinted(self, lane: Lane, limit: int) -> list[Claim]:
         """Claim from one lane that was just heard of, by an idle worker, in one round trip. Nothing if limits exist."""
         async with self._database.driver() as driver:
-            return (await self._take(driver, {lane: limit}, unlimited_only=True)).jobs
+            records = await driver.fetch(CLAIM_UNLIMITED, self._worker_id, self._lease_s, *lane, limit)
+        self._note_turns([lane])
+        return [_claim(record) for record in sorted(records, key=_place)]
 
     async def _pages(self, driver: Driver, known: Sequence[Limit]) -> AsyncIterator[list[Waiting]]:
         """Lanes from the top; when there are more than a page of them, then from where the last claim left off."""
@@ -207,13 +229,15 @@ class Claimer:
             if not left and started.eases_s is not None:
                 self._expect(started.eases_s)
 
-    async def _take(self, driver: Driver, shares: Mapping[Lane, int], *, unlimited_only: bool = False) -> "Catch":
+    async def _take(self, driver: Driver, shares: Mapping[Lane, int]) -> "Catch":
         if not shares:
             return Catch([], frozenset())
-        columns = zip(*((*lane, jobs) for lane, jobs in shares.items()), strict=True)
-        records = await driver.fetch(
-            CLAIM, self._worker_id, self._lease_s, *(list(column) for column in columns), unlimited_only
-        )
+        wanted = [(*lane, jobs) for lane, jobs in shares.items()]
+        if len(wanted) == 1:
+            records = await driver.fetch(CLAIM_LANE, self._worker_id, self._lease_s, *wanted[0])
+        else:
+            columns = [list(column) for column in zip(*wanted, strict=True)]
+            records = await driver.fetch(CLAIM, self._worker_id, self._lease_s, *columns)
         self._note_turns(shares)
         # An UPDATE answers in no order.
         records.sort(key=_place)

@@ -29,7 +29,7 @@ from gristmill.errors import InternalError, WorkerLost
 # The result, the history and the status are one statement: either all of it happened or nothing.
 # `fenced` is the status that is asked for, as a column: as a literal, the planner took the index of running rows for
 # an empty one and read all of them for each outcome.
-RECORD = """
+_RECORD = """
 WITH given AS MATERIALIZED (
     SELECT *, 'running' AS fenced
     FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::float8[], $6::jsonb[])
@@ -54,7 +54,7 @@ WITH given AS MATERIALIZED (
             ELSE now() END,
         lease = NULL, lease_expires_at = NULL, worker_id = NULL, updated_at = now()
     FROM given
-    WHERE jobs.id = given.id AND jobs.status = given.fenced AND jobs.lease = given.lease
+    WHERE jobs.id = given.id AND jobs.status = given.fenced AND jobs.lease = given.lease{only}
     RETURNING jobs.id, jobs.owner, jobs.kind, jobs.dataset_id, jobs.status, jobs.error, jobs.scheduled_at,
         jobs.awaited, old.attempt, given.lease,
         CASE WHEN jobs.status = 'canceled' THEN 'canceled' ELSE given.outcome END AS outcome
@@ -76,6 +76,10 @@ WITH given AS MATERIALIZED (
 SELECT settled.id, settled.lease, settled.kind, settled.dataset_id, settled.status, settled.awaited
 FROM settled LEFT JOIN woken ON true
 """
+
+RECORD = _RECORD.format(only="")
+# Those from which nothing follows for anybody else: one statement is their whole transaction.
+RECORD_ALONE = _RECORD.format(only=" AND NOT jobs.awaited AND jobs.kind <> 'ingest'")
 
 # Reads rows that run now, as many as there are executors; rows another rescuer holds are its business.
 EXPIRED = """
@@ -102,16 +106,23 @@ class Ending:
 
 
 async def record_outcomes(database: Database, endings: Sequence[Ending]) -> dict[int, JobStatus]:
-    """Record what became of attempts, in one transaction.
+    """Record what became of attempts; each together with all that follows from it for others.
 
     Answers lease → the job's new status. A lease that is missing was refused by the fence: it was lost before.
 
     Raises:
-        InternalError: one of them can't be stored (a NUL in a text, a broken invariant); none of them was.
+        InternalError: one of them can't be stored (a NUL in a text, a broken invariant). Recording all of them again
+            is harmless: what was recorded is refused, and `ended_attempts` knows of it.
     """
     try:
-        async with database.driver() as driver, driver.transaction():
-            return await _record(driver, endings)
+        async with database.driver() as driver:
+            records = await driver.fetch(RECORD_ALONE, *_columns(endings))
+            statuses = {record["lease"]: JobStatus(record["status"]) for record in records}
+            others = [ending for ending in endings if ending.lease not in statuses]
+            if others:
+                async with driver.transaction():
+                    statuses |= await _record(driver, others)
+            return statuses
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
         raise InternalError(f"An outcome does not fit the database ({error.sqlstate})") from error
 
@@ -148,8 +159,7 @@ async def rescue_jobs(database: Database, *, limit: int = 100) -> dict[int, JobS
 
 
 async def _record(driver: Driver, endings: Sequence[Ending]) -> dict[int, JobStatus]:
-    columns = [_ending_columns(ending) for ending in endings]
-    records = await driver.fetch(RECORD, *(list(column) for column in zip(*columns, strict=True)))
+    records = await driver.fetch(RECORD, *_columns(endings))
     statuses = {record["lease"]: JobStatus(record["status"]) for record in records}
     final = [record for record in records if statuses[record["lease"]].final]
     ingests = {record["lease"]: record["dataset_id"] for record in final if record["kind"] == INGEST_KIND}
@@ -170,6 +180,10 @@ def _verdicts(
         dataset_id: Canceled() if statuses[lease] is JobStatus.CANCELED else outcomes[lease]
         for lease, dataset_id in ingests.items()
     }
+
+
+def _columns(endings: Sequence[Ending]) -> list[list[object]]:
+    return [list(column) for column in zip(*map(_ending_columns, endings), strict=True)]
 
 
 def _ending_columns(ending: Ending) -> tuple[UUID, int, str, str | None, float, str | None]:
