@@ -162,16 +162,18 @@ class Claimer:
         return [_claim(record) for record in sorted(records, key=_place)]
 
     async def _pages(self, driver: Driver, known: Sequence[Limit]) -> AsyncIterator[list[Waiting]]:
-        """Lanes from the top; when there are more than a page of them, then from where the last claim left off."""
+        """Lanes from the top. Where there are more than a page of them, each claim also sees the page after the last
+        one's, and more pages while it has free slots: so everybody's lane is seen in turn.
+        """
         paused = [item.name for item in known if item.scope == "kind" and item.paused]
-        page = await _survey(driver, TOP, paused)
-        yield page
-        after = self._after or (page[-1].lane if page else TOP)
+        lanes = page = await _survey(driver, TOP, paused)
         while len(page) == PAGE:
-            page = await _survey(driver, after, paused)
-            after = page[-1].lane if page else TOP
-            self._after = after if len(page) == PAGE else None
-            yield page
+            page = await _survey(driver, self._after or page[-1].lane, paused)
+            self._after = page[-1].lane if len(page) == PAGE else None
+            yield list(dict.fromkeys(lanes + page))
+            lanes = []
+        if lanes:
+            yield lanes
 
     async def _claim_from(
         self, driver: Driver, lanes: Sequence[Waiting], known: Sequence[Limit], limit: int

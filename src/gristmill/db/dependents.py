@@ -72,7 +72,7 @@ SELECT id, awaited FROM failed
 # The oldest twin does the work in the leader's place.
 INHERIT = """
 WITH heir AS (
-    UPDATE jobs SET reused_from = NULL, waits_for = $2, blocked = $2 IS NOT NULL, awaited = awaited OR $3,
+    UPDATE jobs SET reused_from = NULL, waits_for = $2::uuid, blocked = $2 IS NOT NULL, awaited = awaited OR $3,
         scheduled_at = greatest(scheduled_at, now()), updated_at = now()
     WHERE id = $1
     RETURNING id, owner, blocked
