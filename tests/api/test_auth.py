@@ -113,7 +113,7 @@ async def test_what_is_another_owners_does_not_exist(
     ann, bob = bearer(await token(database, "ann")), bearer(await token(database, "bob"))
     made = (await client.post("/datasets", files=CSV, headers=ann)).json()
     await make_ready(database, made["links"]["ingest_job"])
-    body = {"kind": "metrics", "dataset_id": made["id"]}
+    body = {"kind": "metrics", "dataset_id": made["id"], "reuse": "none"}
     job = (await client.post("/jobs", json=body, headers=ann)).json()
     await complete(database, store, settings, job["id"])
     again = (await client.post("/jobs", json=body, headers=ann)).json()

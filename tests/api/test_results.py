@@ -19,7 +19,7 @@ CSV = b"city,temperature\nOslo,4.5\nLima,19\n"
 async def job_id(client: httpx.AsyncClient, database: Database) -> str:
     made = (await client.post("/datasets", files={"file": ("towns.csv", CSV)})).json()
     await make_ready(database, made["links"]["ingest_job"])
-    job = (await client.post("/jobs", json={"kind": "metrics", "dataset_id": made["id"]})).json()
+    job = (await client.post("/jobs", json={"kind": "metrics", "dataset_id": made["id"], "reuse": "none"})).json()
     return str(job["id"])
 
 

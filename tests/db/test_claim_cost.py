@@ -25,7 +25,8 @@ SELECT 'ann', 'metrics', 1, $1::uuid, '{}', 'completed', 1, now(), '{}' FROM gen
 """
 FILL_DELAYED = """
 INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, priority, scheduled_at)
-SELECT 'owner-' || n % 7, 'metrics', 1, $1::uuid, '{}', n % 5, now() + interval '1 day' FROM generate_series(1, $2::int) AS n
+SELECT 'owner-' || n % 7, 'metrics', 1, $1::uuid, '{}', n % 5, now() + interval '1 day'
+FROM generate_series(1, $2::int) AS n
 """
 FILL_WAITING = """
 INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, priority, blocked, waits_for)

@@ -22,10 +22,10 @@ from gristmill.api.bodies import JsonRequest
 from gristmill.api.document import ROUTER_PATH, RawJson, openapi_config
 from gristmill.api.events import list_job_events
 from gristmill.api.headers import add_headers
-from gristmill.api.jobs import Processors
 from gristmill.api.memory import return_garbage, return_large_buffers
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
 from gristmill.api.results import get_result
+from gristmill.api.submit import Processors
 from gristmill.db.engine import Database
 from gristmill.db.migrations import head_revision
 from gristmill.errors import ConfigurationError, DatabaseUnavailable, GristmillError
@@ -79,6 +79,7 @@ def create_app(settings: Settings) -> Litestar:
         route_handlers=[
             datasets.routes(),
             jobs.routes(get_result, list_job_events),
+            jobs.batch_routes(),
             processors.routes(),
             health.routes(),
             pages.index,

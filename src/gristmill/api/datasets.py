@@ -16,9 +16,9 @@ from gristmill.api import examples
 from gristmill.api.auth import Caller
 from gristmill.api.document import DatasetId, JsonObject
 from gristmill.api.formats import MEDIA_TYPES
-from gristmill.api.jobs import Processors
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, details, documented
+from gristmill.api.submit import Processors
 from gristmill.api.upload import Incoming, Uploads
 from gristmill.db.datasets import FirstJob, get_dataset, list_datasets
 from gristmill.db.engine import Database

@@ -1,7 +1,6 @@
-"""Jobs: submit, look at, list, cancel."""
+"""Jobs: submit, look at, list, cancel, run again."""
 
 import math
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,60 +12,22 @@ from litestar.enums import RequestEncodingType
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, QueryParameter
-from msgspec import Meta
 
 from gristmill.api import examples
 from gristmill.api.document import JobId, JsonObject
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
-from gristmill.db.datasets import get_dataset
+from gristmill.api.submit import JobBatch, JobRequest, Processors, submit
 from gristmill.db.engine import Database
-from gristmill.db.enqueue import NewJob, enqueue_job
 from gristmill.db.jobs import cancel_job, get_job, list_jobs
-from gristmill.db.rows import DatasetRow, JobRow
-from gristmill.domain.dataset import DatasetStatus
+from gristmill.db.retry import retry_job
+from gristmill.db.rows import JobRow
 from gristmill.domain.job import JobStatus, Progress
-from gristmill.errors import Conflict, DatasetFailed, Fault, InvalidRequest, NotFound
-from gristmill.processors import AnyProcessor, find
-from gristmill.processors.contract import decode_params
+from gristmill.errors import Conflict, NotFound
 from gristmill.settings import Settings
 
 POLL_S = 1
 MAX_POLL_S = 60
-MAX_TIMEOUT_S = 7 * 24 * 3600
-
-Label = Annotated[str, Meta(min_length=1, max_length=64)]
-LabelValue = Annotated[str, Meta(max_length=256)]
-Processors = Mapping[str, AnyProcessor]
-
-
-def _no_params() -> JsonObject:
-    return JsonObject(b"{}")
-
-
-class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a job works on."""
-
-    dataset_id: UUID
-
-
-class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A job to submit. The dataset is given as `dataset_id` or as `input`."""
-
-    kind: Annotated[str, Meta(min_length=1, max_length=64, description="One of `GET /processors`.")]
-    dataset_id: UUID | None = None
-    input: JobInput | None = None
-    params: Annotated[JsonObject, Meta(description="By the kind: see `GET /processors/{kind}`.")] = msgspec.field(
-        default_factory=_no_params
-    )
-    priority: Annotated[int, Meta(ge=-100, le=100, description="Higher goes first.")] = 0
-    scheduled_at: Annotated[datetime, Meta(tz=True, description="Not before this time.")] | None = None
-    max_attempts: Annotated[int, Meta(ge=1, le=100, description="Default: a setting of the server.")] | None = None
-    timeout_s: (
-        Annotated[int, Meta(ge=1, le=MAX_TIMEOUT_S, description="Seconds an attempt may run; default: a setting.")]
-        | None
-    ) = None
-    labels: Annotated[dict[Label, LabelValue], Meta(max_length=32)] = msgspec.field(default_factory=dict)
 
 
 class ResultSummary(msgspec.Struct, frozen=True):
@@ -83,18 +44,23 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job. It became `pending` at `created_at`, `running` at `started_at` and final at `finished_at`.
 
     A retry is `pending` with the last attempt's `error`; a cancel under way is `running` with `cancel_requested_at`.
-    With `waits_for_dataset` it starts when its dataset is ready.
+    With `waits_for_dataset` it starts when its dataset is ready; `waits_for` is the dataset or job it waits for.
+    With `reused_from` its result is, or will be, that of this identical job.
     """
 
     id: UUID
     kind: str
     kind_version: int
     dataset_id: UUID
+    input_job_id: UUID | None
     status: JobStatus
     waits_for_dataset: bool
+    waits_for: UUID | None
+    reused_from: UUID | None
     params: JsonObject
     labels: dict[str, str]
     priority: int
+    limit_key: str
     attempt: int
     max_attempts: int
     timeout_s: int
@@ -115,6 +81,12 @@ class JobPage(msgspec.Struct, frozen=True):
 
     items: tuple[Job, ...]
     next: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class JobList(msgspec.Struct, frozen=True):
+    """Jobs in the order they were submitted."""
+
+    items: tuple[Job, ...]
 
 
 @post(
@@ -138,14 +110,12 @@ async def submit_job(
 
     On a dataset that is still `validating` the job waits, and is checked against the columns when they are known.
     """
-    row = await enqueue(
+    (row,) = await submit(
         database,
         settings,
         processors,
         owner=owner,
-        dataset_id=_dataset_of(data),
-        request=data,
-        params=bytes(data.params),
+        requests=[data],
     )
     return Response(job_of(row), headers={"Location": f"/jobs/{row.id}", **retry_after(row)})
 
@@ -220,46 +190,46 @@ async def cancel(job_id: JobId, database: NamedDependency[Database], owner: Name
     return Response(job_of(row), status_code=200 if status.final else 202, headers=retry_after(row))
 
 
-async def enqueue(
-    database: Database,
-    settings: Settings,
-    processors: Processors,
-    *,
-    owner: str,
-    dataset_id: UUID,
-    request: JobRequest,
-    params: bytes,
-) -> JobRow:
-    """Check a job and put it in the queue.
+@post(
+    "/{job_id:uuid}/retry",
+    status_code=202,
+    operation_id="retryJob",
+    summary="Run a job again",
+    responses=documented(404, 409),
+    response_description="The job is in the queue again, with all its attempts before it.",
+)
+async def retry(job_id: JobId, database: NamedDependency[Database], owner: NamedDependency[str]) -> Response[Job]:
+    """A failed or canceled job runs again. Where what it needs has failed, that has to be tried again first."""
+    done = await retry_job(database, job_id, owner=owner)
+    row = await found_job(database, job_id, owner=owner)
+    if not done:
+        raise Conflict(f"The job is {row.status.value}: only failed and canceled jobs run again.")
+    return Response(job_of(row), headers=retry_after(row))
 
-    Raises:
-        UnknownKind, InvalidRequest: it does not fit.
-        NotFound: no such dataset of this owner.
-        DatasetFailed: nothing can be done with the dataset.
-    """
-    processor = find(request.kind, processors)
-    checked = decode_params(processor, params)
-    dataset = await get_dataset(database, dataset_id, owner=owner)
-    if dataset is None:
-        raise NotFound("There is no such dataset.")
-    if dataset.columns is not None:
-        processor.plan(dataset.columns, checked)
-    job = NewJob(
-        owner=owner,
-        dataset_id=dataset_id,
-        kind=processor.kind,
-        kind_version=processor.version,
-        params=msgspec.json.encode(checked),
-        max_attempts=request.max_attempts or settings.max_attempts,
-        timeout_s=request.timeout_s or settings.job_timeout_s,
-        labels=msgspec.json.encode(request.labels),
-        priority=request.priority,
-        scheduled_at=_checked_time(request.scheduled_at),
-    )
-    row = None if dataset.status is DatasetStatus.FAILED else await enqueue_job(database, job)
-    if row is None:
-        raise _refused(dataset)
-    return row
+
+@post(
+    status_code=202,
+    operation_id="submitJobs",
+    summary="Submit many jobs",
+    responses=documented(400, 404, 409, 413, 415, 422),
+    response_description="All are accepted, in the order they were given.",
+)
+async def submit_batch(
+    data: Annotated[
+        JobBatch,
+        BodyKwarg(
+            media_type=RequestEncodingType.JSON,
+            examples=[Example(value={"jobs": [examples.JOB]}, summary="One job of up to a thousand")],
+        ),
+    ],
+    database: NamedDependency[Database],
+    settings: NamedDependency[Settings],
+    processors: NamedDependency[Processors],
+    owner: NamedDependency[str],
+) -> JobList:
+    """All of them or none: with one that does not fit, nothing is submitted, and `errors` points at each fault."""
+    rows = await submit(database, settings, processors, owner=owner, requests=data.jobs, batch=True)
+    return JobList(tuple(job_of(row) for row in rows))
 
 
 async def found_job(database: Database, job_id: UUID, *, owner: str) -> JobRow:
@@ -283,7 +253,7 @@ def job_of(row: JobRow) -> Job:
     plain: dict[str, Any] = {name: getattr(row, name) for name in Job.__struct_fields__ if name not in own}
     return Job(
         **plain,
-        waits_for_dataset=row.blocked,
+        waits_for_dataset=row.blocked and row.waits_for == row.dataset_id,
         error=None if row.error is None else job_details(row.error, instance=f"/jobs/{row.id}"),
         result=_summary(row),
         links=_links(row),
@@ -304,33 +274,19 @@ def _links(row: JobRow) -> dict[str, str]:
         "result": f"/jobs/{row.id}/result",
         "dataset": f"/datasets/{row.dataset_id}",
     }
-    return links if row.status.final else {**links, "cancel": f"/jobs/{row.id}/cancel"}
-
-
-def _dataset_of(request: JobRequest) -> UUID:
-    inner = request.input.dataset_id if request.input else None
-    if request.dataset_id is not None and inner is not None and inner != request.dataset_id:
-        fault = Fault("/dataset_id", "It is another one than that of `input`.")
-        raise InvalidRequest("The job has two datasets.", errors=(fault,))
-    dataset_id = request.dataset_id or inner
-    if dataset_id is None:
-        fault = Fault("/dataset_id", "Name the dataset, here or as `input`.")
-        raise InvalidRequest("The job has no dataset.", errors=(fault,))
-    return dataset_id
-
-
-def _checked_time(moment: datetime | None) -> datetime | None:
-    # The ends of the calendar overflow when a zone is applied.
-    if moment is not None and not 2000 <= moment.year < 3000:
-        fault = Fault("/scheduled_at", "It must be in the years 2000 to 2999.")
-        raise InvalidRequest("The time does not fit.", errors=(fault,))
-    return moment
-
-
-def _refused(dataset: DatasetRow) -> DatasetFailed:
-    why = "." if dataset.error is None else f": {dataset.error.detail}"
-    return DatasetFailed(f"The dataset could not be made ready{why}")
+    if row.input_job_id is not None:
+        links["input"] = f"/jobs/{row.input_job_id}"
+    if not row.status.final:
+        links["cancel"] = f"/jobs/{row.id}/cancel"
+    elif row.status is not JobStatus.COMPLETED:
+        links["retry"] = f"/jobs/{row.id}/retry"
+    return links
 
 
 def routes(*more: Any) -> Router:
-    return Router("/jobs", route_handlers=[submit_job, list_all_jobs, look_at_job, cancel, *more], tags=["Jobs"])
+    own = [submit_job, list_all_jobs, look_at_job, cancel, retry]
+    return Router("/jobs", route_handlers=[*own, *more], tags=["Jobs"])
+
+
+def batch_routes() -> Router:
+    return Router("/jobs:batch", route_handlers=[submit_batch], tags=["Jobs"])

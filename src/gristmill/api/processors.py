@@ -9,8 +9,8 @@ from litestar.openapi.spec import Example
 from litestar.params import PathParameter
 
 from gristmill.api.document import JsonObject
-from gristmill.api.jobs import Processors
 from gristmill.api.problems import documented
+from gristmill.api.submit import Processors
 from gristmill.errors import NotFound
 from gristmill.processors import AnyProcessor, describe
 

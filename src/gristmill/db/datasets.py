@@ -1,6 +1,6 @@
 """Statements on datasets and on uploads under way. Each is bounded by owner, but for the worker's own."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import assert_never
@@ -152,6 +152,14 @@ async def get_dataset(database: Database, dataset_id: UUID, *, owner: str) -> Da
     async with database.session() as session:
         record = (await session.execute(statement)).mappings().one_or_none()
     return None if record is None else dataset_row(dict(record))
+
+
+async def get_datasets(database: Database, ids: Sequence[UUID], *, owner: str) -> list[DatasetRow]:
+    """Those of the datasets that there are, and are this owner's."""
+    statement = select(Dataset.__table__).where(Dataset.id.in_(ids), Dataset.owner == owner)
+    async with database.session() as session:
+        records = (await session.execute(statement)).mappings().all()
+    return [dataset_row(dict(record)) for record in records]
 
 
 async def list_datasets(

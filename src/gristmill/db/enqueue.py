@@ -322,5 +322,6 @@ def _new_row(job: NewJob, decided: Sequence[Any]) -> JobRow:
         started_at=None,
         finished_at=None,
         manifest=None,
+        reuse_key=job.reuse_key,
         reused_from=None,
     )

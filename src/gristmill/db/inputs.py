@@ -73,4 +73,5 @@ def _result_input(record: asyncpg.Record) -> DatasetInput:
         columns=made.columns,
         parts=msgspec.structs.replace(made, files=tables),
         rows=made.rows_out,
+        derived=True,
     )

@@ -1,5 +1,6 @@
 """Statements on jobs that users cause: read, list, cancel, try again. Each is bounded by owner."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import select
@@ -48,6 +49,13 @@ async def get_job(database: Database, job_id: UUID, *, owner: str) -> JobRow | N
     async with database.driver() as driver:
         record = await driver.fetchrow(GET, job_id, owner)
     return None if record is None else job_row(dict(record))
+
+
+async def get_jobs(database: Database, ids: Sequence[UUID], *, owner: str) -> list[JobRow]:
+    """Those of the jobs that there are, and are this owner's."""
+    async with database.session() as session:
+        records = (await session.execute(select(*COLUMNS).where(Job.id.in_(ids), Job.owner == owner))).mappings().all()
+    return [job_row(dict(record)) for record in records]
 
 
 async def list_jobs(

@@ -67,6 +67,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     manifest: Manifest | None
+    reuse_key: str | None
     reused_from: UUID | None
 
 

@@ -40,7 +40,10 @@ class Ingested(msgspec.Struct, frozen=True):
 
 
 class DatasetInput(msgspec.Struct, frozen=True):
-    """The dataset a claimed job works on. `columns` and `parts` are there once the dataset is ready."""
+    """The dataset a claimed job works on. `columns` and `parts` are there once the dataset is ready.
+
+    `derived`: the rows are those of another job's result.
+    """
 
     id: UUID
     format: DataFormat
@@ -50,3 +53,4 @@ class DatasetInput(msgspec.Struct, frozen=True):
     parts: Manifest | None = None
     profile: msgspec.Raw = msgspec.Raw(b"{}")
     rows: int = 0
+    derived: bool = False

@@ -78,6 +78,11 @@ class Processor(ABC, Generic[P, L, S, F]):
         """The result's rows for these rows (with `ROW`), without `ROW`, in order. None: there is no table."""
         return None
 
+    @classmethod
+    def makes_rows(cls) -> bool:
+        """Whether results of this kind have rows, which another job can work on."""
+        return cls.apply is not Processor.apply
+
     @abstractmethod
     def report(self, plan: L, fitted: F) -> dict[str, object]:
         """What people read. Labels each figure exact or approximate and states the conventions."""

@@ -32,6 +32,7 @@ class Finished(msgspec.Struct, frozen=True):
     rows_in: int
     rows_out: int
     rows_dropped: int
+    columns: tuple[Column, ...] = ()
 
 
 def run(
@@ -53,7 +54,7 @@ def run(
     plan = processor.plan(columns, params)
     rows = sum(part.rows for part in parts)
     plan, fitted = _fit(processor, plan, parts, _Counter("fit", progress))
-    rows_out = _apply(processor, plan, fitted, parts, output=output, counter=_Counter("apply", progress))
+    rows_out, table = _apply(processor, plan, fitted, parts, output=output, counter=_Counter("apply", progress))
     report = processor.report(plan, fitted)
     dropped = rows - rows_out
     if dropped < 0 or report.get("rows_out", rows_out) != rows_out:
@@ -62,7 +63,7 @@ def run(
         output.document(name, content, JSON)
     body = finite({"kind": processor.kind, "version": processor.version, **report})
     output.document(REPORT, msgspec.json.format(msgspec.json.encode(body), indent=2), JSON)
-    return Finished(dict(msgspec.convert(body, dict[str, object])), rows, rows_out, dropped)
+    return Finished(dict(msgspec.convert(body, dict[str, object])), rows, rows_out, dropped, table)
 
 
 def _fit(
@@ -88,16 +89,18 @@ def _apply(
     *,
     output: Output,
     counter: "_Counter",
-) -> int:
+) -> tuple[int, tuple[Column, ...]]:
+    """Write the tables. Answers how many rows they have together, and their columns."""
     rows = sum(part.rows for part in parts)
     counter.expect(rows)
     tables = [processor.apply(frame, plan, fitted) for frame in _numbered(parts, counter)]
     written = [table for table in tables if table is not None]
     if not written:
-        return rows
+        return rows, ()
+    columns = tuple(Column(name, str(kind)) for name, kind in written[0].collect_schema().items())
     if processor.table is not None:
-        return output.table(processor.table, pl.concat(written, how="vertical"))
-    return sum(output.table(part_name(ordinal), table) for ordinal, table in enumerate(written))
+        return output.table(processor.table, pl.concat(written, how="vertical")), columns
+    return sum(output.table(part_name(ordinal), table) for ordinal, table in enumerate(written)), columns
 
 
 def _numbered(parts: Sequence[Part], counter: "_Counter") -> Iterator[pl.LazyFrame]:

@@ -105,6 +105,7 @@ class Workbench:
             rows_out=finished.rows_out,
             rows_dropped=finished.rows_dropped,
             report=msgspec.Raw(msgspec.json.encode(finished.report)),
+            columns=finished.columns,
         )
         return Completed(manifest)
 
@@ -112,7 +113,8 @@ class Workbench:
         stored = job.dataset.parts
         if stored is None:
             raise BadData("The dataset has no parts.")
-        files = [file for file in stored.files if is_part(file.name)]
+        # Of a dataset its parts, not what was rejected; another job's result has tables alone (see db/inputs.py).
+        files = [file for file in stored.files if job.dataset.derived or is_part(file.name)]
         frames = scan(self._settings, stored.bucket, files)
         return [Part(frame, file.rows or 0) for frame, file in zip(frames, files, strict=True)]
 

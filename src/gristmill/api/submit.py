@@ -1,0 +1,211 @@
+"""Taking jobs in: what a request for one looks like, how it is checked, and how it becomes a row."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from gristmill.api.document import JsonObject
+from gristmill.db.datasets import get_datasets
+from gristmill.db.engine import Database
+from gristmill.db.enqueue import NewJob, enqueue_jobs
+from gristmill.db.jobs import get_jobs
+from gristmill.db.rows import DatasetRow, JobRow
+from gristmill.domain.column import Column
+from gristmill.domain.dataset import DatasetStatus
+from gristmill.domain.reuse import dataset_digest, reuse_key
+from gristmill.errors import DatasetFailed, Fault, GristmillError, InvalidRequest, NotFound, UnknownKind
+from gristmill.processors import AnyProcessor, find
+from gristmill.processors.contract import decode_params
+from gristmill.settings import Settings
+
+MAX_TIMEOUT_S = 7 * 24 * 3600
+
+Label = Annotated[str, Meta(min_length=1, max_length=64)]
+LabelValue = Annotated[str, Meta(max_length=256)]
+Processors = Mapping[str, AnyProcessor]
+
+
+def _no_params() -> JsonObject:
+    return JsonObject(b"{}")
+
+
+class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a job works on: a dataset, or the rows that another job makes. It waits for what is not there yet."""
+
+    dataset_id: UUID | None = None
+    job_id: UUID | None = None
+
+
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A job to submit. Its data is given as `dataset_id` or as `input`."""
+
+    kind: Annotated[str, Meta(min_length=1, max_length=64, description="One of `GET /processors`.")]
+    dataset_id: UUID | None = None
+    input: JobInput | None = None
+    params: Annotated[JsonObject, Meta(description="By the kind: see `GET /processors/{kind}`.")] = msgspec.field(
+        default_factory=_no_params
+    )
+    priority: Annotated[int, Meta(ge=-100, le=100, description="Higher goes first.")] = 0
+    scheduled_at: Annotated[datetime, Meta(tz=True, description="Not before this time.")] | None = None
+    max_attempts: Annotated[int, Meta(ge=1, le=100, description="Default: a setting of the server.")] | None = None
+    timeout_s: (
+        Annotated[int, Meta(ge=1, le=MAX_TIMEOUT_S, description="Seconds an attempt may run; default: a setting.")]
+        | None
+    ) = None
+    labels: Annotated[dict[Label, LabelValue], Meta(max_length=32)] = msgspec.field(default_factory=dict)
+    limit_key: Annotated[str, Meta(max_length=200, description="A name that a limit can be set for.")] = ""
+    reuse: Annotated[
+        Literal["any", "none"],
+        Meta(description="any: an identical job's result is taken, or waited for; none: the work is done again."),
+    ] = "any"
+
+
+class JobBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Jobs to submit together."""
+
+    jobs: Annotated[tuple[JobRequest, ...], Meta(min_length=1, max_length=1000)]
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """What the jobs of a request work on, as far as it is their owner's."""
+
+    datasets: Mapping[UUID, DatasetRow]
+    jobs: Mapping[UUID, JobRow]
+
+
+async def submit(
+    database: Database,
+    settings: Settings,
+    processors: Processors,
+    *,
+    owner: str,
+    requests: Sequence[JobRequest],
+    batch: bool = False,
+) -> list[JobRow]:
+    """Check jobs and put them in the queue, all or none. In a batch all faults are told, each under `/jobs/<n>`.
+
+    Raises:
+        UnknownKind, InvalidRequest: one does not fit.
+        NotFound: no such dataset or job of this owner.
+        DatasetFailed, InputFailed: nothing can be done with it.
+    """
+    sources = await _sources(database, requests, owner=owner)
+    jobs: list[NewJob] = []
+    faults: list[Fault] = []
+    for place, request in enumerate(requests):
+        try:
+            jobs.append(_checked(settings, processors, request, sources, owner=owner))
+        except (InvalidRequest, UnknownKind, NotFound) as error:
+            if not batch:
+                raise
+            faults += _under(f"/jobs/{place}", error)
+    if faults:
+        raise InvalidRequest("Some of the jobs do not fit; none was submitted.", errors=tuple(faults))
+    rows = [row for row in await enqueue_jobs(database, jobs) if row is not None]
+    if len(rows) < len(jobs):
+        raise DatasetFailed("The dataset could not be made ready.")
+    return rows
+
+
+async def _sources(database: Database, requests: Sequence[JobRequest], *, owner: str) -> Sources:
+    ids = {request.input.job_id for request in requests if request.input and request.input.job_id}
+    jobs = {row.id: row for row in await get_jobs(database, sorted(ids), owner=owner)} if ids else {}
+    wanted = {_dataset_of(request) for request in requests} | {job.dataset_id for job in jobs.values()}
+    found = await get_datasets(database, [id_ for id_ in wanted if id_ is not None], owner=owner)
+    return Sources({row.id: row for row in found}, jobs)
+
+
+def _checked(
+    settings: Settings, processors: Processors, request: JobRequest, sources: Sources, *, owner: str
+) -> NewJob:
+    processor = find(request.kind, processors)
+    params = decode_params(processor, bytes(request.params))
+    source = _input_of(request, sources, processors)
+    if isinstance(source, DatasetRow):
+        dataset_id, columns, input_job_id = source.id, source.columns, None
+        digest: str | None = dataset_digest(
+            sha256=source.sha256, data_format=source.format, options=bytes(source.options)
+        )
+    else:
+        dataset_id, columns, input_job_id = source.dataset_id, _columns_of(source), source.id
+        digest = source.reuse_key
+    if columns is not None:
+        processor.plan(columns, params)
+    encoded = msgspec.json.encode(params)
+    key = reuse_key(digest, kind=processor.kind, version=processor.version, params=encoded) if digest else None
+    return NewJob(
+        owner=owner,
+        dataset_id=dataset_id,
+        input_job_id=input_job_id,
+        kind=processor.kind,
+        kind_version=processor.version,
+        params=encoded,
+        max_attempts=request.max_attempts or settings.max_attempts,
+        timeout_s=request.timeout_s or settings.job_timeout_s,
+        labels=msgspec.json.encode(request.labels),
+        priority=request.priority,
+        scheduled_at=_checked_time(request.scheduled_at),
+        limit_key=request.limit_key,
+        reuse_key=key if request.reuse == "any" else None,
+    )
+
+
+def _input_of(request: JobRequest, sources: Sources, processors: Processors) -> DatasetRow | JobRow:
+    job_id = request.input.job_id if request.input else None
+    if job_id is None:
+        dataset = sources.datasets.get(_dataset_of(request) or UUID(int=0))
+        if dataset is None:
+            raise NotFound("There is no such dataset.")
+        if dataset.status is DatasetStatus.FAILED:
+            raise _refused(dataset)
+        return dataset
+    job = sources.jobs.get(job_id)
+    if job is None:
+        raise NotFound("There is no such job to take the result of.")
+    if job.kind not in processors or not processors[job.kind].makes_rows():
+        fault = Fault("/input/job_id", f"A job of kind {job.kind} makes no rows.")
+        raise InvalidRequest("The result of that job is not a table.", errors=(fault,))
+    return job
+
+
+def _columns_of(job: JobRow) -> tuple[Column, ...] | None:
+    """The columns of a job's result, once it has one."""
+    return job.manifest.columns if job.manifest is not None else None
+
+
+def _dataset_of(request: JobRequest) -> UUID | None:
+    """The dataset that is asked for; None when the data is another job's result."""
+    inner = request.input.dataset_id if request.input else None
+    job_id = request.input.job_id if request.input else None
+    given = {id_ for id_ in (request.dataset_id, inner, job_id) if id_ is not None}
+    if len(given) > 1:
+        fault = Fault("/dataset_id" if request.dataset_id else "/input", "It is not the only one.")
+        raise InvalidRequest("The job has more than one input.", errors=(fault,))
+    if not given:
+        fault = Fault("/dataset_id", "Name the dataset, here or as `input`.")
+        raise InvalidRequest("The job has no dataset.", errors=(fault,))
+    return None if job_id is not None else given.pop()
+
+
+def _checked_time(moment: datetime | None) -> datetime | None:
+    # The ends of the calendar overflow when a zone is applied.
+    if moment is not None and not 2000 <= moment.year < 3000:
+        fault = Fault("/scheduled_at", "It must be in the years 2000 to 2999.")
+        raise InvalidRequest("The time does not fit.", errors=(fault,))
+    return moment
+
+
+def _refused(dataset: DatasetRow) -> DatasetFailed:
+    why = "." if dataset.error is None else f": {dataset.error.detail}"
+    return DatasetFailed(f"The dataset could not be made ready{why}")
+
+
+def _under(place: str, error: GristmillError) -> list[Fault]:
+    """The faults of one job of a batch."""
+    if not error.errors:
+        return [Fault(place, error.detail)]
+    return [Fault(place + fault.pointer, fault.detail) for fault in error.errors]

@@ -1,0 +1,117 @@
+"""Promise: jobs are taken one or many at a time, on datasets or on each other's results, and the same work once."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from gristmill.db.engine import Database
+from gristmill.domain.outcome import Failed
+from gristmill.errors import BadData
+from gristmill.objects import ObjectStore
+from gristmill.settings import Settings
+from tests.api.queue_side import claim, complete, make_ready, settle
+
+CSV = b"city,temperature\nOslo,4.5\nLima,19\n"
+
+
+@pytest.fixture
+async def dataset_id(client: httpx.AsyncClient, database: Database) -> AsyncIterator[str]:
+    made = (await client.post("/datasets", files={"file": ("towns.csv", CSV)})).raise_for_status().json()
+    await make_ready(database, made["links"]["ingest_job"])
+    yield made["id"]
+    async with database.driver() as driver:
+        await driver.execute("TRUNCATE datasets, jobs CASCADE")
+
+
+async def submit(client: httpx.AsyncClient, kind: str = "anomalies", **more: Any) -> httpx.Response:
+    return await client.post("/jobs", json={"kind": kind, **more})
+
+
+async def test_a_job_on_a_jobs_result_waits_for_it(client: httpx.AsyncClient, dataset_id: str) -> None:
+    first = (await submit(client, dataset_id=dataset_id)).json()
+    answer = await submit(client, "metrics", input={"job_id": first["id"]})
+    assert answer.status_code == 202, answer.text
+    second = answer.json()
+    assert (second["input_job_id"], second["waits_for"]) == (first["id"], first["id"])
+    assert (second["dataset_id"], second["waits_for_dataset"]) == (dataset_id, False)
+    assert second["links"]["input"] == f"/jobs/{first['id']}"
+
+
+async def test_what_can_be_no_input_is_told_at_once(
+    client: httpx.AsyncClient, dataset_id: str, database: Database
+) -> None:
+    metrics = (await submit(client, "metrics", dataset_id=dataset_id)).json()
+    no_rows = await submit(client, input={"job_id": metrics["id"]})
+    assert (no_rows.status_code, no_rows.json()["errors"][0]["pointer"]) == (422, "/input/job_id")
+    assert (await submit(client, input={"job_id": str(uuid4())})).status_code == 404
+    both = await submit(client, input={"job_id": metrics["id"], "dataset_id": dataset_id})
+    assert (both.status_code, both.json()["errors"][0]["pointer"]) == (422, "/input")
+    failed = (await submit(client, dataset_id=dataset_id)).json()
+    await settle(database, await claim(database, failed["id"]), Failed(BadData("no").problem()))
+    answer = await submit(client, input={"job_id": failed["id"]})
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (409, "input-failed")
+
+
+async def test_identical_work_is_done_once(
+    client: httpx.AsyncClient, dataset_id: str, database: Database, store: ObjectStore, settings: Settings
+) -> None:
+    body = {"dataset_id": dataset_id, "params": {"method": "zscore"}}
+    first, twin = [(await submit(client, "anomalies", **body)).json() for _ in range(2)]
+    assert (first["reused_from"], twin["reused_from"], twin["waits_for"]) == (None, first["id"], first["id"])
+    other = (await submit(client, "anomalies", **body, reuse="none")).json()
+    assert (other["reused_from"], other["waits_for"]) == (None, None)
+    await complete(database, store, settings, first["id"])
+    done = (await client.get(f"/jobs/{twin['id']}")).json()
+    assert done["status"] == "completed"
+    later = (await submit(client, "anomalies", **body)).json()
+    assert (later["status"], later["reused_from"]) == ("completed", first["id"])
+    results = [(await client.get(f"/jobs/{job['id']}/result")).json() for job in (first, twin, later)]
+    assert len({result["files"][0]["sha256"] for result in results}) == 1
+
+
+async def test_a_batch_is_submitted_in_order(client: httpx.AsyncClient, dataset_id: str) -> None:
+    jobs = [{"kind": "metrics", "dataset_id": dataset_id, "priority": n % 100, "reuse": "none"} for n in range(1000)]
+    answer = await client.post("/jobs:batch", json={"jobs": jobs})
+    assert answer.status_code == 202, answer.text
+    assert [item["priority"] for item in answer.json()["items"]] == [n % 100 for n in range(1000)]
+
+
+async def test_a_batch_with_faults_submits_nothing_and_points_at_each(
+    client: httpx.AsyncClient, dataset_id: str
+) -> None:
+    good = {"kind": "metrics", "dataset_id": dataset_id}
+    bad = [
+        {**good, "params": {"columns": ["nope"]}},
+        {**good, "kind": "magic"},
+        {**good, "dataset_id": str(uuid4())},
+    ]
+    answer = await client.post("/jobs:batch", json={"jobs": [good, *bad]})
+    assert answer.status_code == 422
+    pointers = [error["pointer"] for error in answer.json()["errors"]]
+    assert pointers == ["/jobs/1/params/columns/0", "/jobs/2", "/jobs/3"]
+    assert (await client.get("/jobs")).json()["items"] == []
+    for jobs in ([], [good] * 1001):
+        assert (await client.post("/jobs:batch", json={"jobs": jobs})).status_code == 422
+
+
+async def test_a_failed_job_runs_again_when_asked(
+    client: httpx.AsyncClient, dataset_id: str, database: Database
+) -> None:
+    job = (await submit(client, dataset_id=dataset_id)).json()
+    early = await client.post(f"/jobs/{job['id']}/retry")
+    assert (early.status_code, early.json()["type"].rpartition(":")[2]) == (409, "conflict")
+    await settle(database, await claim(database, job["id"]), Failed(BadData("no").problem()))
+    assert (await client.get(f"/jobs/{job['id']}")).json()["links"]["retry"] == f"/jobs/{job['id']}/retry"
+    answer = await client.post(f"/jobs/{job['id']}/retry")
+    assert (answer.status_code, answer.json()["status"], answer.json()["error"]) == (202, "pending", None)
+    assert (await client.post(f"/jobs/{uuid4()}/retry")).status_code == 404
+
+
+async def test_a_limit_key_is_kept(client: httpx.AsyncClient, dataset_id: str) -> None:
+    assert (await submit(client, dataset_id=dataset_id, limit_key="warehouse")).json()["limit_key"] == "warehouse"
+    for key in ("x" * 201, "a\0b"):
+        answer = await submit(client, dataset_id=dataset_id, limit_key=key)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/limit_key")
