@@ -75,7 +75,9 @@ class Gate:
 
 
 async def authenticate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard for all routes but the public ones: reading needs the scope read, anything else write."""
+    """A guard for all routes but the public ones: reading needs the scope read, anything else write, but
+    where the handler names another.
+    """
     method = connection.scope.get("method", "GET")
     if handler.opt.get("public") or method == "OPTIONS":
         return
@@ -83,7 +85,7 @@ async def authenticate(connection: ASGIConnection[Any, Any, Any, Any], handler: 
     caller = await connection.app.state.gate.admit(authorization)
     if authorization is None:
         refuse_other_sites(connection.headers.get("Host", ""), connection.headers.get("Origin"))
-    needed = Scope.READ if method == "GET" else Scope.WRITE
+    needed = handler.opt.get("scope") or (Scope.READ if method == "GET" else Scope.WRITE)
     if not caller.may(needed):
         raise Forbidden(f"The API key lacks the scope {needed.value}.")
     connection.scope["user"] = caller

@@ -49,6 +49,7 @@ TAGS = [
     Tag("Datasets", "What was uploaded, and what was found in it."),
     Tag("Jobs", "Work on datasets, and its results."),
     Tag("Processors", "The kinds of jobs."),
+    Tag("Queue", "What waits, who works, and what an operator limits. Limits and pauses need the scope admin."),
     Tag("Health", "For load balancers and the like. No key is needed."),
 ]
 
