@@ -48,6 +48,7 @@ Where there are API keys, every request but docs and health needs one: `Authoriz
 TAGS = [
     Tag("Datasets", "What was uploaded, and what was found in it."),
     Tag("Jobs", "Work on datasets, and its results."),
+    Tag("Schedules", "Jobs that are submitted again and again."),
     Tag("Processors", "The kinds of jobs."),
     Tag("Queue", "What waits, who works, and what an operator limits. Limits and pauses need the scope admin."),
     Tag("Health", "For load balancers and the like. No key is needed."),

@@ -111,6 +111,17 @@ async def submit(
     return rows
 
 
+async def checked_job(
+    database: Database, settings: Settings, processors: Processors, *, owner: str, request: JobRequest, under: str
+) -> NewJob:
+    """One job, checked as `submit` does and not submitted. Its faults are told under a pointer. Raises as `submit`."""
+    sources = await _sources(database, [request], owner=owner)
+    try:
+        return _checked(settings, processors, request, sources, owner=owner)
+    except InvalidRequest as error:
+        raise InvalidRequest(error.detail, errors=tuple(_under(under, error))) from error
+
+
 async def _sources(database: Database, requests: Sequence[JobRequest], *, owner: str) -> Sources:
     ids = {request.input.job_id for request in requests if request.input and request.input.job_id}
     jobs = {row.id: row for row in await get_jobs(database, sorted(ids), owner=owner)} if ids else {}

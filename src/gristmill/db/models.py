@@ -28,6 +28,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from gristmill.domain.dataset import DataFormat, DatasetStatus
 from gristmill.domain.job import JobEvent, JobStatus
+from gristmill.domain.schedule import MissedPolicy
 
 
 def one_of(column: str, values: Iterable[str]) -> str:
@@ -289,6 +290,44 @@ class RateClaim(Table):
     jobs: Mapped[int]
 
     __table_args__ = (Index("ix_rate_claims_kind_at", "kind", "at"),)
+
+
+class Schedule(Table):
+    """A job that is made again and again. `next_at` is the first time that has not been fired."""
+
+    __tablename__ = "schedules"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
+    owner: Mapped[str]
+    name: Mapped[str]
+    cron: Mapped[str]
+    time_zone: Mapped[str]
+    missed: Mapped[str] = mapped_column(server_default=MissedPolicy.ONCE)
+    paused: Mapped[bool] = mapped_column(server_default=text("false"))
+    dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id"))
+    kind: Mapped[str]
+    kind_version: Mapped[int] = mapped_column(SmallInteger)
+    params: Mapped[dict[str, Any]]
+    labels: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    limit_key: Mapped[str] = mapped_column(server_default="")
+    max_attempts: Mapped[int] = mapped_column(SmallInteger)
+    timeout_s: Mapped[int]
+    next_at: Mapped[datetime]
+    last_at: Mapped[datetime | None]
+    last_job_id: Mapped[UUID | None]
+    last_error: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        CheckConstraint("owner <> ''", name="owner"),
+        CheckConstraint(one_of("missed", MissedPolicy), name="missed"),
+        CheckConstraint("priority BETWEEN -100 AND 100", name="priority"),
+        CheckConstraint("max_attempts BETWEEN 1 AND 100 AND timeout_s > 0", name="limits"),
+        Index("ix_schedules_due", "next_at", postgresql_where=text("NOT paused")),
+        Index("ix_schedules_owner_page", "owner", text("id DESC")),
+    )
 
 
 class Worker(Table):

@@ -24,6 +24,7 @@ from gristmill.worker.heartbeat import HeartbeatSender
 from gristmill.worker.notifier import Notifier
 from gristmill.worker.producer import Producer
 from gristmill.worker.rescuer import Rescuer
+from gristmill.worker.scheduler import Scheduler
 from gristmill.worker.scratch import Scratch
 from gristmill.worker.slots import Crew, ExecutorSlots, Hire
 from gristmill.worker.sweeper import Sweeper
@@ -110,6 +111,7 @@ class Supervisor:
         self._chores: list[Chore] = [
             Rescuer(settings, database, on_jobs=self._producer.hurry),
             Sweeper(settings, database, store),
+            Scheduler(database, on_jobs=self._producer.hurry),
         ]
         self._tasks: set[asyncio.Task[None]] = set()
         self._died = asyncio.Event()

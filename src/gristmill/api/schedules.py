@@ -1,0 +1,238 @@
+"""Schedules: jobs that are submitted again and again."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.enums import RequestEncodingType
+from litestar.openapi.spec import Example
+from litestar.params import BodyKwarg, PathParameter
+from msgspec import Meta
+
+from gristmill.api import examples
+from gristmill.api.document import JsonObject
+from gristmill.api.paging import Cursor, Limit, before, encode_cursor, next_link
+from gristmill.api.problems import ProblemDetails, documented, job_details
+from gristmill.api.submit import JobRequest, Processors, checked_job
+from gristmill.db import schedules
+from gristmill.db.engine import Database
+from gristmill.db.schedules import ScheduleRow
+from gristmill.domain.schedule import MissedPolicy, check, times_after
+from gristmill.errors import Fault, InvalidRequest, NotFound
+from gristmill.settings import Settings
+
+UPCOMING = 5
+
+ScheduleId = Annotated[UUID, PathParameter(description="The schedule's id.")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Cron = Annotated[str, Meta(min_length=1, max_length=200, description="Minute, hour, day of month, month, day of week.")]
+TimeZone = Annotated[str, Meta(max_length=100, description="A name of the IANA database.")]
+Missed = Annotated[
+    MissedPolicy,
+    Meta(description="Times at which no worker was there: skip them, one job for all (once), or one each (all)."),
+]
+EXAMPLE = {"name": "nightly", "cron": "30 2 * * *", "time_zone": "Europe/Berlin", "job": examples.JOB}
+
+
+class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A schedule to make. `job` is what `POST /jobs` takes; it works on a dataset and has no time of its own."""
+
+    name: Name
+    cron: Cron
+    time_zone: TimeZone = "UTC"
+    missed: Missed = MissedPolicy.ONCE
+    paused: bool = False
+    job: JobRequest
+
+
+class ScheduleChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be another in a schedule."""
+
+    name: Name | msgspec.UnsetType = msgspec.UNSET
+    cron: Cron | msgspec.UnsetType = msgspec.UNSET
+    time_zone: TimeZone | msgspec.UnsetType = msgspec.UNSET
+    missed: Missed | msgspec.UnsetType = msgspec.UNSET
+    paused: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule. `upcoming` are its next times; `error` says why its last time made no job."""
+
+    id: UUID
+    name: str
+    cron: str
+    time_zone: str
+    missed: MissedPolicy
+    paused: bool
+    kind: str
+    dataset_id: UUID
+    params: JsonObject
+    labels: dict[str, str]
+    priority: int
+    limit_key: str
+    max_attempts: int
+    timeout_s: int
+    upcoming: tuple[datetime, ...]
+    last_at: datetime | None
+    last_job_id: UUID | None
+    error: ProblemDetails | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class SchedulePage(msgspec.Struct, frozen=True):
+    """Schedules, newest first. `next` is the cursor of the next page; absent on the last."""
+
+    items: tuple[Schedule, ...]
+    next: str | msgspec.UnsetType = msgspec.UNSET
+
+
+@post(
+    status_code=201,
+    operation_id="createSchedule",
+    summary="Make a schedule",
+    responses=documented(400, 404, 409, 413, 415, 422),
+    response_description="Made. `Location` is the schedule.",
+)
+async def create_schedule(
+    data: Annotated[
+        ScheduleRequest,
+        BodyKwarg(media_type=RequestEncodingType.JSON, examples=[Example(value=EXAMPLE, summary="Every night")]),
+    ],
+    database: NamedDependency[Database],
+    settings: NamedDependency[Settings],
+    processors: NamedDependency[Processors],
+    owner: NamedDependency[str],
+) -> Response[Schedule]:
+    """The job is checked as `POST /jobs` would. Each time is fired once, by whichever worker is there first."""
+    check(data.cron, data.time_zone)
+    if data.job.scheduled_at is not None or (data.job.input is not None and data.job.input.job_id is not None):
+        pointer = "/job/input" if data.job.scheduled_at is None else "/job/scheduled_at"
+        fault = Fault(pointer, "A schedule says when, and works on a dataset.")
+        raise InvalidRequest("The job does not fit a schedule.", errors=(fault,))
+    job = await checked_job(database, settings, processors, owner=owner, request=data.job, under="/job")
+    now = await schedules.database_time(database)
+    row = await schedules.create_schedule(
+        database,
+        {
+            "owner": owner,
+            "name": data.name,
+            "cron": data.cron,
+            "time_zone": data.time_zone,
+            "missed": data.missed,
+            "paused": data.paused,
+            "dataset_id": job.dataset_id,
+            "kind": job.kind,
+            "kind_version": job.kind_version,
+            "params": job.params.decode(),
+            "labels": job.labels.decode(),
+            "priority": job.priority,
+            "limit_key": job.limit_key,
+            "max_attempts": job.max_attempts,
+            "timeout_s": job.timeout_s,
+            "next_at": times_after(data.cron, data.time_zone, now, 1)[0],
+        },
+    )
+    return Response(_schedule(row), headers={"Location": f"/schedules/{row.id}"})
+
+
+@get(
+    operation_id="listSchedules",
+    summary="List schedules",
+    responses=documented(400, 422),
+    response_description="A page of schedules, newest first.",
+)
+async def list_all_schedules(
+    database: NamedDependency[Database], owner: NamedDependency[str], limit: Limit = 50, cursor: Cursor = None
+) -> Response[SchedulePage]:
+    start = before(cursor, of="schedules", owner=owner, filters={})
+    rows = await schedules.list_schedules(database, owner=owner, limit=limit + 1, before=start)
+    items = tuple(_schedule(row) for row in rows[:limit])
+    more = len(rows) > limit
+    following = encode_cursor(items[-1].id, of="schedules", owner=owner, filters={}) if more else msgspec.UNSET
+    return Response(SchedulePage(items, following), headers=next_link("/schedules", {}, limit=limit, cursor=following))
+
+
+@get(
+    "/{schedule_id:uuid}",
+    operation_id="getSchedule",
+    summary="Look at a schedule",
+    responses=documented(404),
+    response_description="The schedule, with its next times.",
+)
+async def look_at_schedule(
+    schedule_id: ScheduleId, database: NamedDependency[Database], owner: NamedDependency[str]
+) -> Schedule:
+    return _schedule(_found(await schedules.get_schedule(database, schedule_id, owner=owner)))
+
+
+@patch(
+    "/{schedule_id:uuid}",
+    operation_id="changeSchedule",
+    summary="Change a schedule",
+    responses=documented(400, 404, 413, 415, 422),
+    response_description="The schedule as it is now.",
+)
+async def change_schedule(
+    schedule_id: ScheduleId,
+    data: Annotated[
+        ScheduleChange,
+        BodyKwarg(media_type=RequestEncodingType.JSON, examples=[Example(value={"paused": True}, summary="Pause it")]),
+    ],
+    database: NamedDependency[Database],
+    owner: NamedDependency[str],
+) -> Schedule:
+    """With another time, or after a pause, it goes on from now: what lay between is not made up for."""
+    row = _found(await schedules.get_schedule(database, schedule_id, owner=owner))
+    values: dict[str, Any] = {
+        name: value for name in data.__struct_fields__ if (value := getattr(data, name)) is not msgspec.UNSET
+    }
+    cron, zone = values.get("cron", row.cron), values.get("time_zone", row.time_zone)
+    check(cron, zone)
+    if (cron, zone) != (row.cron, row.time_zone) or (row.paused and not values.get("paused", True)):
+        values["next_at"] = times_after(cron, zone, await schedules.database_time(database), 1)[0]
+    if not values:
+        return _schedule(row)
+    return _schedule(_found(await schedules.change_schedule(database, schedule_id, values, owner=owner)))
+
+
+@delete(
+    "/{schedule_id:uuid}",
+    operation_id="deleteSchedule",
+    summary="Delete a schedule",
+    responses=documented(404),
+    response_description="It fires no more. Its jobs stay.",
+)
+async def delete_schedule(
+    schedule_id: ScheduleId, database: NamedDependency[Database], owner: NamedDependency[str]
+) -> None:
+    if not await schedules.drop_schedule(database, schedule_id, owner=owner):
+        raise NotFound("There is no such schedule.")
+
+
+def _found(row: ScheduleRow | None) -> ScheduleRow:
+    if row is None:
+        raise NotFound("There is no such schedule.")
+    return row
+
+
+def _schedule(row: ScheduleRow) -> Schedule:
+    own = {"upcoming", "error"}
+    plain: dict[str, Any] = {name: getattr(row, name) for name in Schedule.__struct_fields__ if name not in own}
+    later = times_after(row.cron, row.time_zone, row.next_at, UPCOMING - 1)
+    return Schedule(
+        **plain,
+        upcoming=() if row.paused else (row.next_at, *later),
+        error=None if row.last_error is None else job_details(row.last_error, instance=f"/schedules/{row.id}"),
+    )
+
+
+def routes() -> Router:
+    return Router(
+        "/schedules",
+        route_handlers=[create_schedule, list_all_schedules, look_at_schedule, change_schedule, delete_schedule],
+        tags=["Schedules"],
+    )
