@@ -83,6 +83,13 @@ class Settings(BaseSettings):
     retry_cap_s: Seconds = Field(default=300.0, description="backoff before any attempt, at most, seconds")
     sweep_s: Seconds = Field(default=30.0, description="seconds between sweeps of what lost attempts left")
     sweep_grace_s: float = Field(default=60.0, ge=0, description="seconds before what an attempt left is swept")
+    prune_s: Seconds = Field(default=60.0, description="seconds between looks for finished jobs to forget")
+    retain_jobs_s: float = Field(
+        default=30 * 86400.0, ge=0, le=1e9, description="seconds completed and canceled jobs are kept; 0: for ever"
+    )
+    retain_failed_s: float = Field(
+        default=90 * 86400.0, ge=0, le=1e9, description="seconds failed jobs are kept; 0: for ever"
+    )
     scratch_dir: Path | None = Field(default=None, description="folder for temporary files; default: the system's")
 
     # Data

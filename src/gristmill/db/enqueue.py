@@ -89,13 +89,16 @@ WITH added AS (
 SELECT 1, id, blocked, waits_for, scheduled_at, created_at FROM added LEFT JOIN woken ON true
 """
 
-# A finished twin: the job is born completed. A leader under way: nothing is inserted, and JOIN_LEADER is asked.
+# A finished twin, locked so that it is not forgotten meanwhile: the job is born completed. A leader under way: nothing
+# is inserted, and JOIN_LEADER is asked.
 REUSING = ENQUEUE.format(
     twins="""
 , twin AS MATERIALIZED (
-    SELECT DISTINCT ON (reuse_key) id, reuse_key, manifest FROM jobs
-    WHERE owner = $1 AND reuse_key = ANY ($13::text[]) AND reused_from IS NULL AND status = 'completed'
-    ORDER BY reuse_key, id DESC
+    SELECT id, reuse_key, manifest FROM jobs WHERE id = ANY (ARRAY (
+        SELECT DISTINCT ON (reuse_key) id FROM jobs
+        WHERE owner = $1 AND reuse_key = ANY ($13::text[]) AND reused_from IS NULL AND status = 'completed'
+        ORDER BY reuse_key, id DESC
+    )) ORDER BY id FOR SHARE
 )""",
     reuse_columns=", reused_from, status, manifest, finished_at",
     reuse_values=""", twin.id, CASE WHEN twin.id IS NULL THEN 'pending' ELSE 'completed' END, twin.manifest,
@@ -135,7 +138,7 @@ SELECT {_COLUMNS} FROM added
 AWAIT = """
 UPDATE jobs SET awaited = true WHERE owner = $1 AND id = ANY ($2::uuid[]) AND status IN ('pending', 'running')
 """
-SOURCES = "SELECT id, status FROM jobs WHERE owner = $1 AND id = ANY ($2::uuid[])"
+SOURCES = "SELECT id, status FROM jobs WHERE owner = $1 AND id = ANY ($2::uuid[]) ORDER BY id FOR SHARE"
 
 # A leader may be over before we reach it, and another one there by the time we look again.
 MOST_TRIES = 5

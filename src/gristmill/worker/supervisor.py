@@ -23,6 +23,7 @@ from gristmill.worker.executor import Executor
 from gristmill.worker.heartbeat import HeartbeatSender
 from gristmill.worker.notifier import Notifier
 from gristmill.worker.producer import Producer
+from gristmill.worker.pruner import Pruner
 from gristmill.worker.rescuer import Rescuer
 from gristmill.worker.scheduler import Scheduler
 from gristmill.worker.scratch import Scratch
@@ -111,6 +112,7 @@ class Supervisor:
         self._chores: list[Chore] = [
             Rescuer(settings, database, on_jobs=self._producer.hurry),
             Sweeper(settings, database, store),
+            Pruner(settings, database),
             Scheduler(database, on_jobs=self._producer.hurry),
         ]
         self._tasks: set[asyncio.Task[None]] = set()
