@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from gristmill.db import functions
 from gristmill.db.engine import Database, database_url
 from gristmill.db.migrations import alembic_config, current_revision, head_revision
 from gristmill.db.models import Table
@@ -33,6 +34,9 @@ WHERE schemaname = 'public'
 UNION ALL
 SELECT 'options', relname, array_to_string(reloptions, ',') FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reloptions IS NOT NULL
+UNION ALL
+SELECT 'function', oid::regprocedure::text, pg_get_functiondef(oid) FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace
 """
 
 
@@ -49,6 +53,7 @@ async def empty(endpoints: Endpoints) -> AsyncIterator[Settings]:
 
 
 async def test_models_and_migrations_make_the_same_schema(settings: Settings, empty: Settings) -> None:
+    assert functions.ENQUEUE, "the functions are made with the tables"
     engine = create_async_engine(database_url(empty))
     async with engine.begin() as connection:
         await connection.run_sync(Table.metadata.create_all)
@@ -56,7 +61,14 @@ async def test_models_and_migrations_make_the_same_schema(settings: Settings, em
     made_by_models = await catalog(empty)
     made_by_migrations = await catalog(settings)
     assert made_by_models == made_by_migrations
-    assert {kind for kind, _, _ in made_by_models} == {"column", "constraint", "index", "sequence", "options"}
+    assert {kind for kind, _, _ in made_by_models} == {
+        "column",
+        "constraint",
+        "index",
+        "sequence",
+        "options",
+        "function",
+    }
 
 
 async def test_every_migration_goes_down_and_up_again(settings: Settings) -> None:
