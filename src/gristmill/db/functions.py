@@ -40,4 +40,4 @@ END $$
 """
 
 # A percent sign would have to be doubled: DDL takes them for its own.
-event.listen(Table.metadata, "after_create", DDL(ENQUEUE))
+event.listen(Table.metadata, "after_create", DDL(ENQUEUE))  # type: ignore[no-untyped-call]
