@@ -25,7 +25,7 @@ unexport PYTHONHOME
 export RELOAD m
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: help setup demo test check lint format types contracts drift run api worker migrate migration bench up down \
+.PHONY: help setup demo test check lint format types contracts drift run api worker migrate migration bench bench-queue up down \
 	reset doctor clean
 
 help: ## list these targets
@@ -76,6 +76,9 @@ migration: setup ## write a migration from the models: make migration m="what ch
 
 bench: setup ## side-by-side measurements; ARGS="decisions" picks some
 	@.venv/bin/python -m benches $(ARGS)
+
+bench-queue: setup ## the queue beside its peers: ARGS="--only bare gristmill --rounds 1"
+	@PATH="$$(dirname "$$(command -v $(UV))"):$$PATH" .venv/bin/python benches/queue $(ARGS)
 
 up: setup ## the whole thing in containers; writes .env with fresh secrets if there is none
 	@command -v docker >/dev/null || { echo 'docker is needed for this; `make run` works without' >&2; exit 1; }

@@ -63,6 +63,7 @@ async def test_every_route_but_docs_and_health_needs_a_key(client: httpx.AsyncCl
     for path, operations in document["paths"].items():
         for method in operations:
             filled = path.replace("{job_id}", JOB).replace("{dataset_id}", JOB).replace("{kind}", "metrics")
+            filled = filled.replace("{schedule_id}", JOB).replace("{limit_scope}", "kind").replace("{name}", "metrics")
             answer = await client.request(method, filled)
             if path.startswith("/health/"):
                 assert answer.status_code == 200
@@ -117,6 +118,8 @@ async def test_what_is_another_owners_does_not_exist(
     job = (await client.post("/jobs", json=body, headers=ann)).json()
     await complete(database, store, settings, job["id"])
     again = (await client.post("/jobs", json=body, headers=ann)).json()
+    daily = {"name": "daily", "cron": "0 0 * * *", "job": body}
+    schedule = (await client.post("/schedules", json=daily, headers=ann)).raise_for_status().json()
 
     calls: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", f"/datasets/{made['id']}", {}),
@@ -124,14 +127,20 @@ async def test_what_is_another_owners_does_not_exist(
         ("GET", f"/jobs/{job['id']}/result", {}),
         ("GET", f"/jobs/{job['id']}/events", {}),
         ("POST", f"/jobs/{again['id']}/cancel", {}),
+        ("POST", f"/jobs/{again['id']}/retry", {}),
         ("POST", "/jobs", {"json": body}),
+        ("POST", "/jobs", {"json": {"kind": "metrics", "input": {"job_id": job["id"]}}}),
+        ("GET", f"/schedules/{schedule['id']}", {}),
+        ("PATCH", f"/schedules/{schedule['id']}", {"json": {"paused": True}}),
+        ("DELETE", f"/schedules/{schedule['id']}", {}),
+        ("POST", "/schedules", {"json": daily}),
         ("POST", "/jobs", {"json": {"kind": "metrics", "input": {"dataset_id": made["id"]}}}),
     ]
     for method, path, more in calls:
         answer = await client.request(method, path, headers=bob, **more)
         assert answer.status_code == 404, (method, path)
         assert made["id"] not in answer.json()["detail"]
-    for path in ("/datasets", "/jobs", f"/jobs?dataset_id={made['id']}", "/jobs?kind=ingest"):
+    for path in ("/datasets", "/jobs", f"/jobs?dataset_id={made['id']}", "/jobs?kind=ingest", "/schedules"):
         assert (await client.get(path, headers=bob)).json() == {"items": []}
     assert (await client.get(f"/jobs/{again['id']}", headers=ann)).json()["status"] == "pending"
     page = (await client.get("/jobs", params={"limit": 1}, headers=ann)).json()

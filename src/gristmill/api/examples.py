@@ -5,6 +5,8 @@ from uuid import UUID
 DATASET_ID = UUID("01900000-0000-7000-8000-0000000000d5")
 JOB_ID = UUID("01900000-0000-7000-8000-00000000010b")
 
+SCHEDULE_ID = UUID("01900000-0000-7000-8000-00000000005c")
+
 JOB = {"kind": "metrics", "dataset_id": str(DATASET_ID), "params": {}}
 CSV = "city,temperature\nOslo,4.5\nLima,19\nCairo,\n"
 NDJSON = '{"city": "Oslo", "temperature": 4.5}\n{"city": "Lima", "temperature": 19}\n'

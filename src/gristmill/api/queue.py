@@ -25,8 +25,17 @@ EVERYTHING = "*"
 
 LimitScope = Literal["all", "kind", "owner", "key"]
 Kind = Annotated[str | None, QueryParameter(max_length=100, description="Of this kind alone; default: all kinds.")]
-ScopeInPath = Annotated[LimitScope, PathParameter(description="What the limit is for.")]
-NameInPath = Annotated[str, PathParameter(max_length=200, description="The kind, owner or key; `*` for the scope all.")]
+ScopeInPath = Annotated[
+    LimitScope, PathParameter(description="What the limit is for.", examples=[Example(value="kind")])
+]
+NameInPath = Annotated[
+    str,
+    PathParameter(
+        max_length=200,
+        description="The kind, owner or key; `*` for the scope all.",
+        examples=[Example(value="metrics")],
+    ),
+]
 
 
 class KindDepth(msgspec.Struct, frozen=True):

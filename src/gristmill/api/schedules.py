@@ -26,7 +26,9 @@ from gristmill.settings import Settings
 
 UPCOMING = 5
 
-ScheduleId = Annotated[UUID, PathParameter(description="The schedule's id.")]
+ScheduleId = Annotated[
+    UUID, PathParameter(description="The schedule's id.", examples=[Example(value=str(examples.SCHEDULE_ID))])
+]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Cron = Annotated[str, Meta(min_length=1, max_length=200, description="Minute, hour, day of month, month, day of week.")]
 TimeZone = Annotated[str, Meta(max_length=100, description="A name of the IANA database.")]
