@@ -1,82 +1,67 @@
-"""One server, one adapter at a time: enqueue, drain, pick-up, each timed from stamps that the handlers leave."""
+"""One adapter at a time on its server: enqueue, drain, pick-up, each timed from stamps that the handlers leave."""
 
-import asyncio
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import asyncpg
 import psutil
-
-from gristmill.embedded.places import Places, ServerUser, binaries
-from gristmill.embedded.postgres import Postgres
+from servers import Server
 
 ADAPTERS = Path(__file__).parent / "adapters"
-SINGLES, WARMUP, PICKUPS, SPACING_S = 500, 10, 200, 0.02
+WARMUP, PICKUPS, SPACING_S = 10, 200, 0.02
 GIVE_UP_S = 180.0
 
 
-class Server:
-    """A PostgreSQL for this run alone, durable: fsync and synchronous_commit are on."""
+@dataclass(frozen=True)
+class Wanted:
+    """One figure and what the queue is meant to reach, in words."""
 
-    def __init__(self, folder: Path) -> None:
-        places = Places(folder)
-        places.ensure()
-        user = ServerUser.of_this_process()
-        self._services = places.plan(user)
-        self._home = places.home(self._services)
-        programs, _ = binaries(self._home, user)
-        self._process = Postgres(places, self._services, user, programs).start()
-        self.process = psutil.Process(self._process.pid)
-
-    def url(self, database: str) -> str:
-        password, port = self._services.postgres_password, self._services.ports["postgres"]
-        return f"postgresql://gristmill:{password}@127.0.0.1:{port}/{database}"
-
-    def fresh(self) -> str:
-        self.sql("DROP DATABASE IF EXISTS bench WITH (FORCE)", database="gristmill")
-        self.sql("CREATE DATABASE bench", database="gristmill")
-        return self.url("bench")
-
-    def sql(self, statement: str, *, database: str = "bench") -> object:
-        async def run() -> object:
-            connection = await asyncpg.connect(self.url(database))
-            try:
-                return await connection.fetchval(statement, timeout=600)
-            finally:
-                await connection.close()
-
-        return asyncio.run(run())
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(60)
-        shutil.rmtree(self._home, ignore_errors=True)
+    what: str
+    found: float
+    wanted: str
 
 
-@dataclass
+@dataclass(frozen=True)
+class Found:
+    """What one part of the bench measured."""
+
+    table: str
+    ratios: Sequence[Wanted]
+    figures: Sequence[dict[str, object]]
+
+
+@dataclass(frozen=True)
+class About:
+    """What an adapter says of itself."""
+
+    backend: str
+    variants: list[str]
+    jobs: dict[str, int]
+    bulk: bool
+    insert: bool
+    history: bool
+
+
 class Adapter:
     """A queue, spoken to through its script in an environment of its own."""
 
-    path: Path
-    about: dict[str, object] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        subprocess.run(["uv", "sync", "--quiet", "--script", str(self.path)], check=True)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        subprocess.run(["uv", "sync", "--quiet", "--script", str(path)], check=True)
         found = subprocess.run(
-            ["uv", "python", "find", "--script", str(self.path)], check=True, capture_output=True, text=True
+            ["uv", "python", "find", "--script", str(path)], check=True, capture_output=True, text=True
         )
-        self._python = found.stdout.strip()
-        self.about = self("describe")
+        self.python = found.stdout.strip()
+        self.about = About(**self("describe"))
 
     @property
     def name(self) -> str:
@@ -84,9 +69,9 @@ class Adapter:
 
     def command(self, name: str, **options: object) -> list[str]:
         given = [part for key, value in options.items() for part in (f"--{key}", str(value))]
-        return [self._python, "-P", str(self.path), name, *given]
+        return [self.python, "-P", str(self.path), name, *given]
 
-    def __call__(self, name: str, **options: object) -> dict[str, object]:
+    def __call__(self, name: str, **options: object) -> dict[str, Any]:
         ended = subprocess.run(
             self.command(name, **options), check=True, capture_output=True, text=True, env=environment()
         )
@@ -105,89 +90,67 @@ class Drained:
     rate: float
     worker_cpu: float
     server_cpu: float
-    wal_bytes: float
-    repeats: int
+    log_bytes: float
+    picked: list[float]
 
 
 class Bench:
     def __init__(self, server: Server, folder: Path) -> None:
-        self._server = server
+        self.server = server
         self._folder = folder
 
-    def enqueue_one(self, adapter: Adapter, url: str) -> float:
-        return SINGLES / number(adapter("enqueue-one", url=url, count=SINGLES, warmup=WARMUP), "seconds")
+    def enqueue_one(
+        self, adapter: Adapter, url: str, *, count: int, first: int = 0, call: str = "enqueue_one"
+    ) -> float:
+        """Jobs per second of one client that waits for each commit."""
+        said = adapter("enqueue-one", url=url, first=first, count=count, warmup=WARMUP, call=call)
+        return count / float(said["seconds"])
 
     def enqueue_many(self, adapter: Adapter, url: str, *, first: int, count: int) -> float:
-        return count / number(adapter("enqueue-many", url=url, first=first, count=count), "seconds")
+        return count / float(adapter("enqueue-many", url=url, first=first, count=count)["seconds"])
 
     def drain(
-        self,
-        adapter: Adapter,
-        url: str,
-        variant: str,
-        *,
-        jobs: int,
-        workers: int,
-        after: Callable[[Adapter, str, memoryview], None] | None = None,
+        self, adapter: Adapter, url: str, variant: str, *, jobs: int, workers: int, pick_up: bool = False
     ) -> Drained:
-        """From the first handler's start to the last completion's commit."""
-        self._server.sql("VACUUM (ANALYZE)")
-        slots, path = self._slots(jobs + PICKUPS + WARMUP)
-        watch = subprocess.Popen(
-            adapter.command("watch", url=url),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        )
-        assert watch.stdin and watch.stdout
-        watch.stdout.readline()
-        wal = self._wal()
-        with self._workers(adapter, url, variant, path, workers) as processes:
-            cpu = self._cpu(processes)
+        """From the first handler's start to the last completion's commit; then, with `pick_up`, an idle worker."""
+        self.server.settle(url)
+        with (
+            watching(adapter, url) as last_commit,
+            self.working(adapter, url, variant, jobs=jobs, workers=workers) as (slots, processes),
+        ):
+            nothing = bytes(8 * jobs)
+            wait(lambda: bytes(slots[:jobs]) != nothing)
+            before = self._counts(processes)
             wait(lambda: all(slots[n] for n in range(jobs - 1, -1, -1)))
-            watch.stdin.write("\n")
-            watch.stdin.flush()
-            end = json.loads(watch.stdout.readline())
-            spent = [later - earlier for later, earlier in zip(self._cpu(processes), cpu, strict=True)]
-            wal = self._wal() - wal
-            assert end["left"] == 0, f"{adapter.name}: {end['left']} jobs are left"
-            seconds = (end["at"] - min(slots[:jobs])) / 1e9
-            told = Drained(jobs / seconds, spent[0] / jobs * 1000, spent[1] / jobs * 1000, wal / jobs * 1000, slots[-1])
-            if after is not None:
-                after(adapter, url, slots)
-        watch.stdin.close()
-        watch.wait(30)
-        return told
+            seconds = (last_commit() - min(slots[:jobs])) / 1e9
+            spent = [later - earlier for later, earlier in zip(self._counts(processes), before, strict=True)]
+            picked = self._pick_up(adapter, url, slots) if pick_up else []
+        assert slots[-1] == 0, f"{adapter.name}: {slots[-1]} jobs were run twice"
+        worker, server, log = (count / jobs for count in spent)
+        return Drained(jobs / seconds, worker * 1000, server * 1000, log, picked)
 
-    def pick_up(self, adapter: Adapter, url: str, slots: memoryview) -> list[float]:
+    def _pick_up(self, adapter: Adapter, url: str, slots: memoryview) -> list[float]:
         """Milliseconds from a commit, as the enqueuer saw it, to the start of the handler, with an idle worker."""
         time.sleep(2)
         first = len(slots) - 1 - PICKUPS - WARMUP
         said = adapter("enqueue-one", url=url, first=first, count=PICKUPS, warmup=WARMUP, spacing=SPACING_S)
         ids = range(first + WARMUP, first + WARMUP + PICKUPS)
         wait(lambda: all(slots[n] for n in ids))
-        committed = said["committed"]
-        assert isinstance(committed, list)
-        return sorted((slots[n] - at) / 1e6 for n, at in zip(ids, committed, strict=True))
-
-    def _slots(self, count: int) -> tuple[memoryview, Path]:
-        sys.path.insert(0, str(ADAPTERS))
-        from _kit import Stamps  # noqa: PLC0415 (the adapters' own, beside them)
-
-        path = self._folder / "stamps"
-        path.write_bytes(bytes(8 * (count + 1)))
-        slots: memoryview = Stamps(path).slots
-        return slots, path
+        return sorted((slots[n] - at) / 1e6 for n, at in zip(ids, said["committed"], strict=True))
 
     @contextmanager
-    def _workers(
-        self, adapter: Adapter, url: str, variant: str, slots: Path, count: int
-    ) -> Iterator[list[psutil.Process]]:
-        command = adapter.command("worker", url=url, variant=variant, slots=slots)
-        started = [subprocess.Popen(command, start_new_session=True, env=environment()) for _ in range(count)]
+    def working(
+        self, adapter: Adapter, url: str, variant: str, *, jobs: int, workers: int
+    ) -> Iterator[tuple[memoryview, list[psutil.Process]]]:
+        """Worker processes, and a slot for each job: when its handler began. The last slot counts repeats."""
+        slots, path = self._slots(jobs + PICKUPS + WARMUP)
+        command = adapter.command("worker", url=url, variant=variant, slots=path)
+        started = [
+            subprocess.Popen(command, start_new_session=True, env=environment(), stdout=subprocess.DEVNULL)
+            for _ in range(workers)
+        ]
         try:
-            yield [psutil.Process(process.pid) for process in started]
+            yield slots, [psutil.Process(process.pid) for process in started]
         finally:
             for process in started:
                 process.terminate()
@@ -195,14 +158,45 @@ class Bench:
                 try:
                     process.wait(20)
                 except subprocess.TimeoutExpired:
-                    process.kill()
+                    os.killpg(process.pid, signal.SIGKILL)  # a session of its own: what it started goes too
                     process.wait()
 
-    def _cpu(self, workers: list[psutil.Process]) -> tuple[float, float]:
-        return sum(map(cpu_seconds, workers)), cpu_seconds(self._server.process)
+    def _slots(self, count: int) -> tuple[memoryview, Path]:
+        sys.path.insert(0, str(ADAPTERS))
+        from _kit import Stamps  # noqa: PLC0415 (the adapters' own, beside them)
 
-    def _wal(self) -> int:
-        return int(str(self._server.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")).partition(".")[0])
+        path = self._folder / "stamps"
+        path.unlink(missing_ok=True)
+        path.write_bytes(bytes(8 * (count + 1)))
+        slots: memoryview = Stamps(path).slots
+        return slots, path
+
+    def _counts(self, workers: list[psutil.Process]) -> tuple[float, float, float]:
+        """So far: CPU seconds of the workers and of the server, bytes of its log."""
+        return sum(map(cpu_seconds, workers)), cpu_seconds(self.server.process), self.server.wal_bytes()
+
+
+@contextmanager
+def watching(adapter: Adapter, url: str) -> Iterator[Callable[[], int]]:
+    """A process that is ready to say, when asked, at which moment the last completion was committed."""
+    command = adapter.command("watch", url=url)
+    watch = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment())
+    assert watch.stdin is not None
+    assert watch.stdout is not None
+    watch.stdout.readline()
+
+    def last_commit() -> int:
+        watch.stdin.write("\n")
+        watch.stdin.flush()
+        end = json.loads(watch.stdout.readline())
+        assert end["left"] == 0, f"{adapter.name}: {end['left']} jobs are left"
+        return int(end["at"])
+
+    try:
+        yield last_commit
+    finally:
+        watch.stdin.close()
+        watch.wait(30)
 
 
 def cpu_seconds(root: psutil.Process) -> float:
@@ -221,12 +215,6 @@ def wait(condition: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("the jobs were not run in time")
         time.sleep(0.005)
-
-
-def number(answer: dict[str, object], name: str) -> float:
-    value = answer[name]
-    assert isinstance(value, int | float)
-    return float(value)
 
 
 def median(values: list[float]) -> float:

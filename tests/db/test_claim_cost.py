@@ -109,9 +109,10 @@ async def test_what_the_queue_reads_is_bounded_by_what_it_does(database: Databas
     assert len(running) > 2 * BATCH
     ids, leases = [row["id"] for row in running], [row["lease"] for row in running]
     beat = await explain(database, claims.HEARTBEAT, ids, leases, [None] * len(ids), 600.0)
-    done = await explain(
+    done = await explain(database, outcomes.COMPLETE, ids[:BATCH], leases[:BATCH], ["{}"] * BATCH)
+    recorded = await explain(
         database,
-        outcomes.RECORD_ALONE,
+        outcomes.RECORD,
         ids[:BATCH],
         leases[:BATCH],
         ["completed"] * BATCH,
@@ -119,7 +120,7 @@ async def test_what_the_queue_reads_is_bounded_by_what_it_does(database: Databas
         [0.0] * BATCH,
         ["{}"] * BATCH,
     )
-    for plan, most in ((beat, len(running)), (done, BATCH)):
+    for plan, most in ((beat, len(running)), (done, BATCH), (recorded, BATCH)):
         assert not plan.scanned_whole
         assert plan.read <= 2 * most
     expired = await explain(database, outcomes.EXPIRED, BATCH)

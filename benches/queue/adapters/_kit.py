@@ -1,9 +1,11 @@
 """The command line that every adapter has, so that one harness can drive queues that know nothing of each other.
 
-An adapter is a script with its own dependencies (PEP 723). It defines `BACKEND`, `VARIANTS` (name to keyword
-arguments of `worker_main`), `JOBS` (name to jobs a drain) and the functions `setup(url)`, `connect(url)`,
-`enqueue_one(client, i)`, `enqueue_many(client, ids)`, `unfinished(client)`, `worker_main(url, ran, **variant)` and, if
-it keeps finished jobs, `fill_history(client, n)`. Each may be async. A handler calls `ran(i)` and does nothing else.
+An adapter is a script with its own dependencies (PEP 723). It defines `BACKEND` (postgres or redis), `VARIANTS` (name
+to keyword arguments of `worker_main`), `JOBS` (name to jobs a drain) and the functions `setup(url)`, `connect(url)`,
+`enqueue_one(client, i)`, `enqueue_many(client, ids)` (None: there is no such call), `unfinished(client)`,
+`worker_main(url, ran, **variant)` and, if it keeps finished jobs, `fill_history(client, n)`; also `insert_one(client, i)`, the least that writes the same rows.
+Each may be async. A handler
+calls `ran(i)` and does nothing else.
 """
 
 import argparse
@@ -38,13 +40,14 @@ async def _settled(value):
 async def _one_by_one(adapter, options):
     client = await _settled(adapter["connect"](options.url))
     moments = []
-    start = time.monotonic_ns()
+    start = begin = time.monotonic_ns()
     for n in range(options.warmup + options.count):
         if n == options.warmup:
             start = time.monotonic_ns()
-        await _settled(adapter["enqueue_one"](client, options.first + n))
+        await _settled(adapter[options.call](client, options.first + n))
         moments.append(time.monotonic_ns())
-        await asyncio.sleep(options.spacing) if options.spacing else None
+        if options.spacing:  # by the clock, so that a slow call does not lower the rate
+            await asyncio.sleep(max(0.0, begin / 1e9 + (n + 1) * options.spacing - time.monotonic()))
     return {"seconds": (moments[-1] - start) / 1e9, "committed": moments[options.warmup :]}
 
 
@@ -52,7 +55,11 @@ async def _in_bulk(adapter, options):
     client = await _settled(adapter["connect"](options.url))
     ids = range(options.first, options.first + options.count)
     start = time.monotonic_ns()
-    await _settled(adapter["enqueue_many"](client, ids))
+    if adapter["enqueue_many"] is None:
+        for i in ids:
+            await _settled(adapter["enqueue_one"](client, i))
+    else:
+        await _settled(adapter["enqueue_many"](client, ids))
     return {"seconds": (time.monotonic_ns() - start) / 1e9}
 
 
@@ -77,6 +84,7 @@ def main(adapter):
         ("count", int, 0),
         ("warmup", int, 0),
         ("spacing", float, 0.0),
+        ("call", str, "enqueue_one"),
         ("variant", str, None),
         ("slots", str, None),
     ):
@@ -90,6 +98,8 @@ def main(adapter):
                 "backend": adapter["BACKEND"],
                 "variants": list(adapter["VARIANTS"]),
                 "jobs": adapter["JOBS"],
+                "bulk": adapter["enqueue_many"] is not None,
+                "insert": "insert_one" in adapter,
                 "history": "fill_history" in adapter,
             }
         case "setup":

@@ -62,8 +62,8 @@ WITH {picked}claimed AS (
         lease_expires_at = now() + make_interval(secs => $2), started_at = coalesce(started_at, now()),
         progress = NULL, updated_at = now()
     WHERE id = ANY (ARRAY ({ids}))
-    RETURNING id, owner, kind, params, attempt, max_attempts, lease, timeout_s, dataset_id, input_job_id, priority,
-        limit_key, scheduled_at
+    RETURNING id, owner, kind, params::text AS params, attempt, max_attempts, lease, timeout_s, dataset_id,
+        input_job_id, priority, limit_key, scheduled_at
 ), history AS (
     INSERT INTO job_events (job_id, owner, type, attempt, lease)
     SELECT id, owner, 'claimed', attempt, lease FROM claimed

@@ -6,8 +6,8 @@ join, whichever comes first.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -19,26 +19,39 @@ from gristmill.db.rows import JOB_COLUMNS, JobRow, job_row
 from gristmill.domain.job import JobStatus
 from gristmill.errors import NotFound
 
+# What is given for each job, and its type. Of many jobs most of it is the same: that is given once.
+GIVEN = {
+    "dataset_id": "uuid",
+    "input_job_id": "uuid",
+    "kind": "text",
+    "kind_version": "smallint",
+    "params": "text",
+    "labels": "text",
+    "priority": "smallint",
+    "limit_key": "text",
+    "scheduled_at": "timestamptz",
+    "max_attempts": "smallint",
+    "timeout_s": "int",
+    "reuse_key": "text",
+    "waits_for": "uuid",
+}
+
 # The datasets' rows are locked until we commit, so that their ingest can't settle them between our look and our insert.
 ENQUEUE = """
 WITH given AS MATERIALIZED (
-    SELECT *, uuidv7() AS id FROM unnest(
-        $2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::jsonb[], $7::jsonb[], $8::smallint[], $9::text[],
-        $10::timestamptz[], $11::smallint[], $12::int[], $13::text[], $14::uuid[]
-    ) WITH ORDINALITY AS given (dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, waits_for, place)
+    SELECT uuidv7() AS id, place, {{given}} FROM unnest({{arrays}}) WITH ORDINALITY AS varying ({{varying}}, place)
 ), target AS MATERIALIZED (
     SELECT id, status FROM datasets WHERE owner = $1 AND id = ANY ($2::uuid[]) AND status IN ('validating', 'ready')
     ORDER BY id FOR SHARE
 ){twins}, added AS (
     INSERT INTO jobs (id, owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
         scheduled_at, max_attempts, timeout_s, reuse_key, waits_for, blocked{reuse_columns})
-    SELECT given.id, $1, given.dataset_id, given.input_job_id, given.kind, given.kind_version, given.params,
-        given.labels, given.priority, given.limit_key, coalesce(given.scheduled_at, now()), given.max_attempts,
+    SELECT given.id, $1, given.dataset_id, given.input_job_id, given.kind, given.kind_version, given.params::jsonb,
+        given.labels::jsonb, given.priority, given.limit_key, coalesce(given.scheduled_at, now()), given.max_attempts,
         given.timeout_s, given.reuse_key, {waits_for}, {waits_for} IS NOT NULL{reuse_values}
     FROM given JOIN target ON target.id = given.dataset_id{reuse_join}
     ORDER BY given.place{reuse_conflict}
-    RETURNING *
+    RETURNING {returned}
 ), history AS (
     INSERT INTO job_events (job_id, owner, type, attempt{event_columns})
     SELECT id, owner, 'created', 0{created_values} FROM added{completed_events}
@@ -68,6 +81,7 @@ PLAIN = ENQUEUE.format(
     created_values="",
     completed_events="",
     waits_for=_WAITS,
+    returned=", ".join(dict.fromkeys([*DECIDED, "owner", "status", "priority", "kind", "limit_key"])),
     columns=", ".join(f"added.{name}" for name in DECIDED),
 )
 
@@ -96,7 +110,7 @@ REUSING = ENQUEUE.format(
 , twin AS MATERIALIZED (
     SELECT id, reuse_key, manifest FROM jobs WHERE id = ANY (ARRAY (
         SELECT DISTINCT ON (reuse_key) id FROM jobs
-        WHERE owner = $1 AND reuse_key = ANY ($13::text[]) AND reused_from IS NULL AND status = 'completed'
+        WHERE owner = $1 AND reuse_key = ANY ($3::text[]) AND reused_from IS NULL AND status = 'completed'
         ORDER BY reuse_key, id DESC
     )) ORDER BY id FOR SHARE
 )""",
@@ -113,6 +127,7 @@ REUSING = ENQUEUE.format(
     UNION ALL SELECT id, owner, 'completed', 0, jsonb_build_object('reused_from', reused_from)
     FROM added WHERE status = 'completed'""",
     waits_for=f"CASE WHEN twin.id IS NULL THEN {_WAITS} END",
+    returned="*",
     columns=_COLUMNS,
 )
 
@@ -144,8 +159,7 @@ SOURCES = "SELECT id, status FROM jobs WHERE owner = $1 AND id = ANY ($2::uuid[]
 MOST_TRIES = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewJob:
+class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job to enqueue. `params` and `labels` are JSON objects; `scheduled_at` None means now.
 
     With `input_job_id` it takes that job's result as its data; `dataset_id` is then the dataset of that job.
@@ -230,14 +244,15 @@ async def _insert(
     values = [_values(jobs[n], waits_for) for n in missing]
     owner = jobs[0].owner
     if reusing:
-        for place, *record in await driver.fetch(REUSING, owner, *_columns(values)):
+        statement, arguments = _statement(REUSING, owner, values)
+        for place, *record in await driver.fetch(statement, *arguments):
             rows[missing[place - 1]] = job_row(dict(zip(JOB_COLUMNS, record, strict=True)))
         return
-    records = (
-        await driver.fetch(ONE, owner, *values[0])
-        if len(values) == 1
-        else await driver.fetch(PLAIN, owner, *_columns(values))
-    )
+    if len(values) == 1:
+        records = await driver.fetch(ONE, owner, *values[0])
+    else:
+        statement, arguments = _statement(PLAIN, owner, values)
+        records = await driver.fetch(statement, *arguments)
     for place, *record in records:
         rows[missing[place - 1]] = _new_row(jobs[missing[place - 1]], record)
 
@@ -293,8 +308,26 @@ def _values(job: NewJob, waits_for: Collection[UUID]) -> tuple[object, ...]:
     )
 
 
-def _columns(values: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*values, strict=True)]
+def _statement(form: str, owner: str, values: Sequence[tuple[object, ...]]) -> tuple[str, list[object]]:
+    """The statement for these jobs, and its arguments: arrays of what varies, single values of what does not."""
+    columns = dict(zip(GIVEN, zip(*values, strict=True), strict=True))
+    # The statement is prepared once for each set of names; params nearly always vary.
+    varying = tuple(name for name, column in columns.items() if name == "params" or len(set(column)) > 1)
+    datasets, keys = list(set(columns["dataset_id"])), list({key for key in columns["reuse_key"] if key is not None})
+    own = [datasets, keys] if form is REUSING else [datasets]
+    arguments = [list(column) if name in varying else column[0] for name, column in columns.items()]
+    return _sql(form, varying, first=len(own) + 2), [owner, *own, *arguments]
+
+
+@cache
+def _sql(form: str, varying: tuple[str, ...], *, first: int) -> str:
+    number = {name: f"${n}" for n, name in enumerate(GIVEN, first)}
+    single = {name: f"{number[name]}::{GIVEN[name]} AS {name}" for name in GIVEN if name not in varying}
+    return form.format(
+        given=", ".join(single.get(name, name) for name in GIVEN),
+        arrays=", ".join(f"{number[name]}::{GIVEN[name]}[]" for name in varying),
+        varying=", ".join(varying),
+    )
 
 
 def _new_row(job: NewJob, decided: Sequence[Any]) -> JobRow:
@@ -307,7 +340,7 @@ def _new_row(job: NewJob, decided: Sequence[Any]) -> JobRow:
         dataset_id=job.dataset_id,
         input_job_id=job.input_job_id,
         params=msgspec.Raw(job.params),
-        labels=msgspec.json.decode(job.labels, type=dict[str, str]),
+        labels={} if job.labels == b"{}" else msgspec.json.decode(job.labels, type=dict[str, str]),
         status=JobStatus.PENDING,
         blocked=blocked,
         waits_for=waits_for,

@@ -28,8 +28,9 @@ from gristmill.errors import InternalError, WorkerLost
 # A cancel that was asked for wins over every other outcome: after its 202 the job never completes.
 # The result, the history and the status are one statement: either all of it happened or nothing.
 # `fenced` is the status that is asked for, as a column: as a literal, the planner took the index of running rows for
-# an empty one and read all of them for each outcome.
-_RECORD = """
+# an empty one and read all of them for each outcome. The ids are an array too: with the join alone, it read the whole
+# table for each batch while that was small.
+RECORD = """
 WITH given AS MATERIALIZED (
     SELECT *, 'running' AS fenced
     FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::float8[], $6::jsonb[])
@@ -54,7 +55,8 @@ WITH given AS MATERIALIZED (
             ELSE now() END,
         lease = NULL, lease_expires_at = NULL, worker_id = NULL, updated_at = now()
     FROM given
-    WHERE jobs.id = given.id AND jobs.status = given.fenced AND jobs.lease = given.lease{only}
+    WHERE jobs.id = ANY (ARRAY (SELECT id FROM given)) AND jobs.id = given.id AND jobs.status = given.fenced
+        AND jobs.lease = given.lease
     RETURNING jobs.id, jobs.owner, jobs.kind, jobs.dataset_id, jobs.status, jobs.error, jobs.scheduled_at,
         jobs.awaited, old.attempt, given.lease,
         CASE WHEN jobs.status = 'canceled' THEN 'canceled' ELSE given.outcome END AS outcome
@@ -77,9 +79,25 @@ SELECT settled.id, settled.lease, settled.kind, settled.dataset_id, settled.stat
 FROM settled LEFT JOIN woken ON true
 """
 
-RECORD = _RECORD.format(only="")
-# Those from which nothing follows for anybody else: one statement is their whole transaction.
-RECORD_ALONE = _RECORD.format(only=" AND NOT jobs.awaited AND jobs.kind <> 'ingest'")
+# What nearly all attempts come to: completed, and nothing follows for anybody else. One statement is the whole
+# transaction, with as few columns as may be: for no-op jobs it takes three quarters of what RECORD takes.
+COMPLETE = """
+WITH given AS MATERIALIZED (
+    SELECT *, 'running' AS fenced FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS given (id, lease, manifest)
+), settled AS (
+    UPDATE jobs SET status = 'completed', manifest = given.manifest::jsonb, error = NULL, finished_at = now(),
+        lease = NULL, lease_expires_at = NULL, worker_id = NULL, updated_at = now()
+    FROM given
+    WHERE jobs.id = ANY (ARRAY (SELECT id FROM given)) AND jobs.id = given.id AND jobs.status = given.fenced
+        AND jobs.lease = given.lease AND jobs.cancel_requested_at IS NULL AND NOT jobs.awaited
+        AND jobs.kind <> 'ingest'
+    RETURNING jobs.id, jobs.owner, jobs.attempt, given.lease
+), history AS (
+    INSERT INTO job_events (job_id, owner, type, attempt, lease)
+    SELECT id, owner, 'completed', attempt, lease FROM settled
+)
+SELECT lease FROM settled
+"""
 
 # Reads rows that run now, as many as there are executors; rows another rescuer holds are its business.
 EXPIRED = """
@@ -115,14 +133,14 @@ async def record_outcomes(database: Database, endings: Sequence[Ending]) -> dict
             is harmless: what was recorded is refused, and `ended_attempts` knows of it.
     """
     try:
+        statuses: dict[int, JobStatus] = {}
         async with database.driver() as driver:
-            records = await driver.fetch(RECORD_ALONE, *_columns(endings))
-            statuses = {record["lease"]: JobStatus(record["status"]) for record in records}
-            others = [ending for ending in endings if ending.lease not in statuses]
-            if others:
-                async with driver.transaction():
-                    statuses |= await _record(driver, others)
-            return statuses
+            if all(isinstance(ending.outcome, Completed) for ending in endings):
+                statuses = await _complete(driver, endings)
+                if len(statuses) == len(endings):
+                    return statuses
+            async with driver.transaction():
+                return statuses | await _record(driver, [end for end in endings if end.lease not in statuses])
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
         raise InternalError(f"An outcome does not fit the database ({error.sqlstate})") from error
 
@@ -156,6 +174,17 @@ async def rescue_jobs(database: Database, *, limit: int = 100) -> dict[int, JobS
             for record in expired
         ]
         return await _record(driver, endings) if endings else {}
+
+
+async def _complete(driver: Driver, endings: Sequence[Ending]) -> dict[int, JobStatus]:
+    """Record the completed of them, as far as nothing follows from it for others."""
+    done = [
+        (ending.job_id, ending.lease, _json(ending.outcome.manifest))
+        for ending in endings
+        if isinstance(ending.outcome, Completed)
+    ]
+    records = await driver.fetch(COMPLETE, *map(list, zip(*done, strict=True)))
+    return {lease: JobStatus.COMPLETED for (lease,) in records}
 
 
 async def _record(driver: Driver, endings: Sequence[Ending]) -> dict[int, JobStatus]:

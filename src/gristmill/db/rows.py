@@ -39,7 +39,7 @@ class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class JobRow(msgspec.Struct, frozen=True, kw_only=True):
+class JobRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job; `manifest` is there when it is completed."""
 
     id: UUID

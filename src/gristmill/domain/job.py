@@ -59,7 +59,7 @@ class Progress(msgspec.Struct, frozen=True):
     unit: str = "rows"
 
 
-class Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """One claim: the job and its new lease number."""
 
     id: UUID

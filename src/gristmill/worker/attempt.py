@@ -25,7 +25,7 @@ class Attempt:
         self.dataset: DatasetInput | None = None
         self.progress: Progress | None = None
         self.stop_reason: StopReason | None = None
-        self.stop_asked = asyncio.Event()
+        self._stop_asked: asyncio.Event | None = None
         # An executor has it, so there may be objects.
         self.began = False
         # Its outcome is decided: from here on the fence has the word, no heartbeat.
@@ -36,6 +36,15 @@ class Attempt:
     @property
     def seconds(self) -> float:
         return round(time.monotonic() - self._began, 3)
+
+    @property
+    def stop_asked(self) -> asyncio.Event:
+        """Set once there is a `stop_reason`. Most attempts end before anybody waits for it."""
+        if self._stop_asked is None:
+            self._stop_asked = asyncio.Event()
+            if self.stop_reason is not None:
+                self._stop_asked.set()
+        return self._stop_asked
 
     def ask_to_stop(self, reason: StopReason) -> None:
         """The first reason counts."""

@@ -28,23 +28,32 @@ class Rescuer:
         self._settings = settings
         self._database = database
         self._on_jobs = on_jobs
+        self._was_away = False
         self._quiet_until = 0.0
 
     async def run_once(self) -> Counts:
         try:
-            return await self._rescue()
+            forgotten = await self._forget()
+            rescued = await self._rescue()
         except Unavailable:
-            # While PostgreSQL was away nobody could renew a lease: let the living do so before we take anything.
-            self._quiet_until = time.monotonic() + self._settings.lease_s
+            self._was_away = True
             raise
+        return {"rescued": rescued, "forgotten": forgotten}
 
-    async def _rescue(self) -> Counts:
+    async def _forget(self) -> int:
+        forgotten = await forget_workers(self._database, silent_s=self._settings.lease_s * SILENT_LEASES)
+        if self._was_away:
+            # PostgreSQL is back. While it was away nobody could renew a lease: let the living do so before we take any.
+            self._was_away = False
+            self._quiet_until = time.monotonic() + self._settings.lease_s
+        return forgotten
+
+    async def _rescue(self) -> int:
         if time.monotonic() < self._quiet_until:
-            return {}
+            return 0
         rescued = await rescue_jobs(self._database)
         for lease, status in rescued.items():
             log.warning("job.rescued", lease=lease, status=status)
         if JobStatus.PENDING in rescued.values():
             self._on_jobs()
-        silent_s = self._settings.lease_s * SILENT_LEASES
-        return {"rescued": len(rescued), "forgotten": await forget_workers(self._database, silent_s=silent_s)}
+        return len(rescued)
