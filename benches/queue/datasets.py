@@ -1,4 +1,162 @@
-"""placeholder"""
+"""Small datasets end to end: claim, executor process, S3, result, commit; beside Celery, pandas and boto3 on the same S3.
+
+Files of 1,000 rows, jobs waiting before the worker starts, two processes that compute on either side.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from uuid import UUID
+
+from harness import Found, Wanted, median
+from servers import RedisServer
+
+from gristmill import embedded
+from gristmill.bootstrap import prepare
+from gristmill.db import datasets
+from gristmill.db.engine import Database
+from gristmill.db.enqueue import NewJob, enqueue_jobs
+from gristmill.domain.dataset import DataFormat
+from gristmill.domain.manifest import original_key
+from gristmill.objects import ObjectStore
+from gristmill.settings import Settings, load_settings
+
+TASKS = Path(__file__).parent / "usual" / "tasks.py"
+FILES, ROWS, JOBS = 50, 1000, 600
+KINDS = {"metrics": b"{}", "normalize": b'{"steps": [{"op": "scale", "method": "zscore"}]}'}
+OWNER = "bench"
+SPAN = """
+SELECT count(*) FILTER (WHERE status = 'completed')::int AS done, count(*) FILTER (WHERE status = 'failed')::int AS failed,
+    extract(epoch FROM max(finished_at) - min(started_at))::float8 AS seconds
+FROM jobs WHERE kind = $1
+"""
 
 
-def measure(folder, options): ...
+def measure(folder: Path, options: argparse.Namespace) -> Found:
+    rates: dict[tuple[str, str], list[float]] = {}
+    with embedded.hold(folder / "services") as endpoints:
+        settings = load_settings(
+            {**endpoints.environment(), "CONCURRENCY": "2", "LOG_LEVEL": "warning"}, env_file=None
+        )
+        asyncio.run(prepare(settings))
+        keys = asyncio.run(put_datasets(settings))
+        rates["gristmill", "ingest"] = [work(settings, "ingest", FILES)]
+        for _ in range(options.rounds):
+            for kind in KINDS:
+                asyncio.run(enqueue(settings, kind, list(keys)))
+                rates.setdefault(("gristmill", kind), []).append(work(settings, kind, JOBS))
+                rates.setdefault(("usual", kind), []).append(usual(folder, endpoints, kind, list(keys.values())))
+    lines = ["| files of 1,000 rows, two computing processes | jobs/s |", "|---|---:|"]
+    lines += [f"| {who}, {kind} | {median(found):,.0f} |" for (who, kind), found in rates.items()]
+    ratios = [
+        Wanted(
+            f"1,000 rows end to end, {kind} / Celery + pandas",
+            median(rates["gristmill", kind]) / median(rates["usual", kind]),
+            "at least 2",
+        )
+        for kind in KINDS
+    ]
+    figures = [{"who": who, "kind": kind, "rates": found} for (who, kind), found in rates.items()]
+    return Found("\n".join(lines), ratios, figures)
+
+
+def content(seed: int) -> bytes:
+    """Four numbers, a time and two texts a row."""
+    rng = random.Random(seed)
+    lines = ["a,b,c,d,at,city,note"]
+    for n in range(ROWS):
+        numbers = ",".join(f"{rng.gauss(50, 12):.4f}" for _ in range(4))
+        lines.append(f"{numbers},2026-03-{n % 28 + 1:02d}T{n % 24:02d}:00:00,city-{rng.randrange(40)},note {n}")
+    return "\n".join(lines).encode()
+
+
+async def put_datasets(settings: Settings) -> dict[UUID, str]:
+    """Upload the files. Answers dataset → key of its original."""
+    keys: dict[UUID, str] = {}
+    async with Database.open(settings) as database, ObjectStore.open(settings) as store:
+        for seed in range(FILES):
+            dataset_id = await datasets.begin_upload(database, owner=OWNER)
+            key = keys[dataset_id] = original_key(str(dataset_id))
+            stored = await store.put(settings.s3_datasets_bucket, key, content(seed), "text/csv")
+            await datasets.commit_upload(
+                database,
+                dataset_id,
+                owner=OWNER,
+                name="bench",
+                data_format=DataFormat.CSV,
+                original_key=key,
+                media_type="text/csv",
+                size_bytes=stored.size_bytes,
+                sha256=stored.sha256,
+                options=b"{}",
+                max_attempts=1,
+                timeout_s=60,
+            )
+    return keys
+
+
+async def enqueue(settings: Settings, kind: str, ids: list[UUID]) -> None:
+    async with Database.open(settings) as database:
+        async with database.driver() as driver:
+            await driver.execute("DELETE FROM jobs WHERE kind = $1", kind)
+        new = [
+            NewJob(
+                owner=OWNER,
+                dataset_id=ids[n % FILES],
+                kind=kind,
+                kind_version=1,
+                params=KINDS[kind],
+                max_attempts=1,
+                timeout_s=60,
+            )
+            for n in range(JOBS)
+        ]
+        assert all(await enqueue_jobs(database, new))
+
+
+def work(settings: Settings, kind: str, jobs: int) -> float:
+    """Jobs per second of one worker with two executors, from its first claim to its last commit."""
+    command = [sys.executable, "-m", "gristmill", "worker"]
+    worker = subprocess.Popen(command, env={**os.environ, **settings.environment()})
+    try:
+        seconds = asyncio.run(_done(settings, kind, jobs))
+    finally:
+        worker.terminate()
+        worker.wait(60)
+    return jobs / seconds
+
+
+async def _done(settings: Settings, kind: str, jobs: int) -> float:
+    async with Database.open(settings) as database, database.driver(deadline_s=600) as driver:
+        while True:
+            told = await driver.fetchrow(SPAN, kind)
+            assert told is not None
+            assert not told["failed"], "a job failed"
+            if told["done"] == jobs:
+                return float(told["seconds"])
+            await asyncio.sleep(0.1)
+
+
+def usual(folder: Path, endpoints: embedded.Endpoints, kind: str, keys: list[str]) -> float:
+    """Jobs per second of the usual way, from the first task's start to the last one's end."""
+    place = folder / f"redis-{time.monotonic_ns()}"
+    place.mkdir()
+    server = RedisServer(place)
+    environment = {**os.environ, **endpoints.environment(), "REDIS_URL": server.fresh()}
+    run = ["uv", "run", "--quiet", "--script", str(TASKS)]
+    worker: subprocess.Popen[bytes] | None = None
+    try:
+        subprocess.run([*run, "submit", kind, *(keys[n % FILES] for n in range(JOBS))], check=True, env=environment)
+        worker = subprocess.Popen([*run, "worker"], env=environment, start_new_session=True)
+        told = subprocess.run([*run, "wait", str(JOBS)], check=True, env=environment, capture_output=True, timeout=300)
+        return JOBS / float(told.stdout)
+    finally:
+        if worker is not None:
+            worker.terminate()
+            worker.wait(60)
+        server.stop()

@@ -95,7 +95,7 @@ async def test_what_the_queue_reads_is_bounded_by_what_it_does(database: Databas
     lanes = [(priority, "normalize", f"owner-{owner}", "", 3) for priority in range(5) for owner in range(7)]
     many = await explain(database, claims.CLAIM, worker, 600.0, *map(list, zip(*lanes, strict=True)))
     one = await explain(database, claims.CLAIM_LANE, worker, 600.0, *lanes[0][:4], BATCH)
-    hinted = await explain(database, claims.CLAIM_UNLIMITED, worker, 600.0, *lanes[1][:4], BATCH)
+    hinted = await explain(database, claims.CLAIM_HINTED, worker, 600.0, *lanes[1][:4], BATCH)
     for plan, most in ((many, 3 * len(lanes)), (one, BATCH), (hinted, BATCH)):
         assert "ix_jobs_claim" in plan.indexes
         assert not plan.scanned_whole

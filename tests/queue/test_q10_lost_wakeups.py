@@ -7,7 +7,7 @@ from tests.e2e.system import running_system
 from tests.proxy import FaultProxy
 from tests.queue.conftest import pooled
 from tests.queue.history import violations
-from tests.worker.rig import OWNER, Bench, numbers, running
+from tests.worker.rig import OWNER, Bench, numbers, running, until
 
 PLAIN = """
 INSERT INTO jobs (owner, kind, kind_version, dataset_id, params) VALUES ($1, 'metrics', 1, $2, '{}') RETURNING id
@@ -23,6 +23,23 @@ async def test_a_job_that_nobody_was_told_of_is_found_by_polling(
         async with bench.database.driver() as driver:
             job_id = await driver.fetchval(PLAIN, OWNER, dataset_id)
         await bench.until_status(job_id, JobStatus.COMPLETED)
+
+
+async def test_wake_ups_for_others_do_not_put_the_look_off(
+    bench: Bench, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A worker that hears of one lane all the time still looks at the others once in a poll interval."""
+    async with running(environment, tmp_path, POLL_S="1"):
+        dataset_id = await bench.dataset(numbers(10))
+        await bench.until_status(await bench.ingest_of(dataset_id), JobStatus.COMPLETED)
+        async with bench.database.driver(deadline_s=60) as driver:
+            job_id = await driver.fetchval(PLAIN, OWNER, dataset_id)
+
+            async def done() -> bool:
+                await driver.execute("SELECT pg_notify('gristmill_jobs', '[0, \"nothing\", \"nobody\", \"\"]')")
+                return bool(await driver.fetchval("SELECT status = 'completed' FROM jobs WHERE id = $1", job_id))
+
+            await until(done, "the job that nobody was told of is found all the same")
 
 
 async def test_a_listen_that_has_gone_silent_is_made_up_for(

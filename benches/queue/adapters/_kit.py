@@ -3,9 +3,9 @@
 An adapter is a script with its own dependencies (PEP 723). It defines `BACKEND` (postgres or redis), `VARIANTS` (name
 to keyword arguments of `worker_main`), `JOBS` (name to jobs a drain) and the functions `setup(url)`, `connect(url)`,
 `enqueue_one(client, i)`, `enqueue_many(client, ids)` (None: there is no such call), `unfinished(client)`,
-`worker_main(url, ran, **variant)` and, if it keeps finished jobs, `fill_history(client, n)`; also `insert_one(client, i)`, the least that writes the same rows.
-Each may be async. A handler
-calls `ran(i)` and does nothing else.
+`worker_main(url, ran, **variant)` and, if it keeps finished jobs, `fill_history(client, n)`; also, where it has one,
+`insert_one(client, i)`: the least that writes the same rows. Each may be async. A handler calls `ran(i)` and does
+nothing else.
 """
 
 import argparse

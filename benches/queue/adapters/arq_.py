@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["arq==0.28.0"]
 # ///
-"""arq on Redis, which polls: a hundred jobs at a time, a look every 10 ms. Results are kept for an hour, its default."""
+"""arq on Redis, which polls: 100 jobs at a time, a look every 10 ms. Results are kept for an hour, its default."""
 
 import _kit
 from arq import create_pool, func

@@ -90,9 +90,15 @@ CLAIM = _CLAIM.format(picked=_PICKED.format(due=_DUE.format(**_EACH_LANE, unless
 _ONE_LANE = {"priority": "$3", "kind": "$4", "owner": "$5", "limit_key": "$6", "most": "$7"}
 # One lane alone: what the arrays cost is as much as the claim of a job (1.26 ms against 0.79).
 CLAIM_LANE = _CLAIM.format(picked="", ids=_DUE.format(**_ONE_LANE, unless=""))
-# Without a look at the limits before: it claims nothing when there are any.
-CLAIM_UNLIMITED = _CLAIM.format(
-    picked="", ids=_DUE.format(**_ONE_LANE, unless=" AND NOT EXISTS (SELECT FROM queue_limits)")
+# What was just enqueued, without a look at the limits before: it claims nothing when there are any. Under a snapshot
+# that is held for long the index still has an entry for each job done since, and a claim from the oldest on would step
+# over all of them (after a minute at 300 jobs/s, 5 ms of its 6); what is older is found by the next look at all lanes.
+CLAIM_HINTED = _CLAIM.format(
+    picked="",
+    ids=_DUE.format(
+        **_ONE_LANE,
+        unless=" AND scheduled_at > now() - interval '5 s' AND NOT EXISTS (SELECT FROM queue_limits)",
+    ),
 )
 
 HEARTBEAT = """
@@ -157,7 +163,7 @@ class Claimer:
     async def claim_hinted(self, lane: Lane, limit: int) -> list[Claim]:
         """Claim from one lane that was just heard of, by an idle worker, in one round trip. Nothing if limits exist."""
         async with self._database.driver() as driver:
-            records = await driver.fetch(CLAIM_UNLIMITED, self._worker_id, self._lease_s, *lane, limit)
+            records = await driver.fetch(CLAIM_HINTED, self._worker_id, self._lease_s, *lane, limit)
         self._note_turns([lane])
         return [_claim(record) for record in sorted(records, key=_place)]
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Sequence
 from uuid import UUID
@@ -47,7 +46,8 @@ class Producer:
         self._heard: set[Lane | None] = {None}
         # The last claim left slots free: there was nothing more.
         self._idle = False
-        self._due_at = math.inf
+        # When to look at all lanes, whatever is heard of until then: wake-ups get lost, delayed jobs become due.
+        self._look_at = 0.0
 
     def hurry(self, lane: Lane | None = None) -> None:
         """There may be something to claim, in this lane or anywhere."""
@@ -96,6 +96,8 @@ class Producer:
             await first_of(self._awake, self._stopping)
             return
         await self.release_strays()
+        if time.monotonic() >= self._look_at:
+            self._heard.add(None)
         if self._heard:
             jobs = await self._claim(free)
             self._idle = len(jobs) < free
@@ -112,7 +114,8 @@ class Producer:
             return await self._claimer.claim_hinted(lane, free)
         jobs = await self._claimer.claim(free)
         due_s = self._claimer.next_due_s
-        self._due_at = math.inf if due_s is None else time.monotonic() + due_s
+        poll_s = jittered(self._settings.poll_s)
+        self._look_at = time.monotonic() + (poll_s if due_s is None else min(poll_s, due_s))
         return jobs
 
     async def _begin(self, jobs: Sequence[Claim], slots: Slots) -> None:
@@ -129,8 +132,5 @@ class Producer:
             await slots.fill(attempts)
 
     async def _rest(self) -> None:
-        """Until something is heard of, a delayed job is due, or it is time to look whether a wake-up was lost."""
-        due_s = max(0.0, self._due_at - time.monotonic())
-        await first_of(self._awake, self._stopping, timeout_s=min(jittered(self._settings.poll_s), due_s))
-        if not self._awake.is_set():
-            self._heard.add(None)
+        """Until something is heard of, or it is time to look."""
+        await first_of(self._awake, self._stopping, timeout_s=max(0.0, self._look_at - time.monotonic()))
