@@ -164,6 +164,18 @@ def scan(settings: Settings, bucket: str, files: Sequence[StoredFile]) -> list[p
     ]
 
 
+def load(
+    store: ObjectStore, loop: asyncio.AbstractEventLoop, bucket: str, files: Sequence[StoredFile]
+) -> list[pl.LazyFrame]:
+    """The same from memory: each file is fetched once, with its digest checked, however often it is looked at.
+
+    Raises:
+        NotFound, StoreUnavailable: as `ObjectStore.stream`.
+    """
+    contents = [_wait(loop, _whole(store, bucket, file)) for file in files]
+    return [pl.read_parquet(io.BytesIO(content)).lazy() for content in contents]
+
+
 def row_group_rows(columns: int) -> int:
     """Rows of a row group: 122,880, fewer for wide tables, as a group is held in memory while it is written."""
     return max(MIN_ROW_GROUP_ROWS, min(ROW_GROUP_ROWS, ROW_GROUP_CELLS // max(1, columns)))
@@ -237,6 +249,11 @@ class _Prefetch:
         finally:
             if not self._stopped:
                 await self._queue.put(b"")
+
+
+async def _whole(store: ObjectStore, bucket: str, file: StoredFile) -> bytes:
+    async with aclosing(store.stream(bucket, file.key, chunk_size=MIB, sha256=file.sha256)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
 
 
 def _counted(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, list[int]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 from uuid import uuid4
@@ -10,16 +10,16 @@ from uuid import uuid4
 import msgspec
 
 from gristmill.domain.job import INGEST_KIND, ClaimedJob, Progress
-from gristmill.domain.manifest import Manifest, original_key
+from gristmill.domain.manifest import Manifest, StoredFile, original_key
 from gristmill.domain.outcome import Completed
 from gristmill.domain.output import OnProgress
 from gristmill.errors import BadData, GristmillError, InternalError, Snooze
 from gristmill.ingest import IngestOptions, Limits, ingest
-from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, scan
+from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, load, scan
 from gristmill.processors import AnyProcessor, find
 from gristmill.processors.contract import decode_params
 from gristmill.processors.run import Part, run
-from gristmill.settings import Settings
+from gristmill.settings import MIB, Settings
 from gristmill.telemetry import frames, get_logger
 from gristmill.worker.place import place_of_job
 from gristmill.worker.protocol import Broken, Done, Later
@@ -27,6 +27,9 @@ from gristmill.worker.protocol import Broken, Done, Later
 log = get_logger(__name__)
 
 PROGRESS_S = 0.2
+# What is read once into memory instead of from S3 in every pass: most of a small job's time is calls of S3.
+SMALL_BYTES = 2 * MIB
+SMALL_CELLS = 200_000
 
 
 class Workbench:
@@ -115,7 +118,10 @@ class Workbench:
             raise BadData("The dataset has no parts.")
         # Of a dataset its parts, not what was rejected; another job's result has tables alone (see db/inputs.py).
         files = [file for file in stored.files if job.dataset.derived or is_part(file.name)]
-        frames = scan(self._settings, stored.bucket, files)
+        if _is_small(files, columns=len(job.dataset.columns)):
+            frames = load(self._store, self._loop, stored.bucket, files)
+        else:
+            frames = scan(self._settings, stored.bucket, files)
         return [Part(frame, file.rows or 0) for frame, file in zip(frames, files, strict=True)]
 
 
@@ -133,6 +139,12 @@ class Throttled:
             return
         self._stage, self._next = progress.stage, now + PROGRESS_S
         self._on_progress(progress)
+
+
+def _is_small(files: Sequence[StoredFile], *, columns: int) -> bool:
+    """Whether all of it fits into memory many times over, also where it is compressed well."""
+    cells = columns * sum(file.rows or 0 for file in files)
+    return cells <= SMALL_CELLS and sum(file.size_bytes for file in files) <= SMALL_BYTES
 
 
 def is_part(name: str) -> bool:
