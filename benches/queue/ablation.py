@@ -1,4 +1,41 @@
-"""placeholder"""
+"""What each technique of the queue brings: drain and pick-up with all of them, and without one at a time."""
+
+import argparse
+from pathlib import Path
+
+from harness import ADAPTERS, Adapter, Bench, Found, median
+from servers import PostgresServer
+
+ALL = "all"
 
 
-def measure(folder, options): ...
+def measure(folder: Path, options: argparse.Namespace) -> Found:
+    adapter = Adapter(ADAPTERS / "_without.py")
+    rates: dict[str, list[float]] = {}
+    picked: dict[str, list[float]] = {}
+    server = PostgresServer(folder)
+    try:
+        for round_ in range(options.rounds):
+            for variant in adapter.about.variants:
+                print(f"round {round_ + 1}: without {variant}", flush=True)
+                rate, p50 = once(Bench(server, folder), adapter, variant)
+                rates.setdefault(variant, []).append(rate)
+                picked.setdefault(variant, []).append(p50)
+    finally:
+        server.stop()
+    lines = ["| without | drain / with all | pick-up p50 / with all |", "|---|---:|---:|"]
+    for name, found in rates.items():
+        drain = median(found) / median(rates[ALL])
+        pick_up = median(picked[name]) / median(picked[ALL])
+        lines.append(f"| {name.replace('_', ' ')} | {drain:.2f} | {pick_up:.2f} |")
+    figures = [{"without": name, "drain": found, "p50_ms": picked[name]} for name, found in rates.items()]
+    return Found("\n".join(lines), [], figures)
+
+
+def once(bench: Bench, adapter: Adapter, variant: str) -> tuple[float, float]:
+    jobs = adapter.about.jobs[variant]
+    url = bench.server.fresh()
+    adapter("setup", url=url)
+    bench.enqueue_many(adapter, url, first=0, count=jobs)
+    told = bench.drain(adapter, url, variant, jobs=jobs, workers=1, pick_up=True)
+    return told.rate, median(told.picked)

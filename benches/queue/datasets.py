@@ -1,4 +1,4 @@
-"""Small datasets end to end: claim, executor process, S3, result, commit; beside Celery, pandas and boto3 on the same S3.
+"""Small datasets end to end: claim, executor process, S3, result, commit; beside Celery, pandas, boto3 on the same S3.
 
 Files of 1,000 rows, jobs waiting before the worker starts, two processes that compute on either side.
 """
@@ -31,7 +31,8 @@ FILES, ROWS, JOBS = 50, 1000, 600
 KINDS = {"metrics": b"{}", "normalize": b'{"steps": [{"op": "scale", "method": "zscore"}]}'}
 OWNER = "bench"
 SPAN = """
-SELECT count(*) FILTER (WHERE status = 'completed')::int AS done, count(*) FILTER (WHERE status = 'failed')::int AS failed,
+SELECT count(*) FILTER (WHERE status = 'completed')::int AS done,
+    count(*) FILTER (WHERE status = 'failed')::int AS failed,
     extract(epoch FROM max(finished_at) - min(started_at))::float8 AS seconds
 FROM jobs WHERE kind = $1
 """
@@ -40,9 +41,7 @@ FROM jobs WHERE kind = $1
 def measure(folder: Path, options: argparse.Namespace) -> Found:
     rates: dict[tuple[str, str], list[float]] = {}
     with embedded.hold(folder / "services") as endpoints:
-        settings = load_settings(
-            {**endpoints.environment(), "CONCURRENCY": "2", "LOG_LEVEL": "warning"}, env_file=None
-        )
+        settings = load_settings({**endpoints.environment(), "CONCURRENCY": "2", "LOG_LEVEL": "warning"}, env_file=None)
         asyncio.run(prepare(settings))
         keys = asyncio.run(put_datasets(settings))
         rates["gristmill", "ingest"] = [work(settings, "ingest", FILES)]

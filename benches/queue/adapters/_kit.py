@@ -3,9 +3,9 @@
 An adapter is a script with its own dependencies (PEP 723). It defines `BACKEND` (postgres or redis), `VARIANTS` (name
 to keyword arguments of `worker_main`), `JOBS` (name to jobs a drain) and the functions `setup(url)`, `connect(url)`,
 `enqueue_one(client, i)`, `enqueue_many(client, ids)` (None: there is no such call), `unfinished(client)`,
-`worker_main(url, ran, **variant)` and, if it keeps finished jobs, `fill_history(client, n)`; also, where it has one,
-`insert_one(client, i)`: the least that writes the same rows. Each may be async. A handler calls `ran(i)` and does
-nothing else.
+`worker_main(url, ran, **variant)` and, if it keeps finished jobs, `fill_history(client, n)`; also, where it has them,
+`insert_one(client, i)`: the least that writes the same rows, and `close(client)`. Each may be async. A handler calls
+`ran(i)` and does nothing else.
 """
 
 import argparse
@@ -37,6 +37,11 @@ async def _settled(value):
     return await value if inspect.isawaitable(value) else value
 
 
+async def _close(adapter, client):
+    if "close" in adapter:
+        await adapter["close"](client)
+
+
 async def _one_by_one(adapter, options):
     client = await _settled(adapter["connect"](options.url))
     moments = []
@@ -48,6 +53,7 @@ async def _one_by_one(adapter, options):
         moments.append(time.monotonic_ns())
         if options.spacing:  # by the clock, so that a slow call does not lower the rate
             await asyncio.sleep(max(0.0, begin / 1e9 + (n + 1) * options.spacing - time.monotonic()))
+    await _close(adapter, client)
     return {"seconds": (moments[-1] - start) / 1e9, "committed": moments[options.warmup :]}
 
 
@@ -60,7 +66,9 @@ async def _in_bulk(adapter, options):
             await _settled(adapter["enqueue_one"](client, i))
     else:
         await _settled(adapter["enqueue_many"](client, ids))
-    return {"seconds": (time.monotonic_ns() - start) / 1e9}
+    seconds = (time.monotonic_ns() - start) / 1e9
+    await _close(adapter, client)
+    return {"seconds": seconds}
 
 
 async def _watch(adapter, options):

@@ -115,6 +115,12 @@ async def connect(url):
         return Client(url, opening, database, await driver.fetchval("SELECT id FROM datasets"))
 
 
+async def close(client):
+    if client.bare is not None:
+        await client.bare.close()
+    await client.opening.__aexit__(None, None, None)
+
+
 async def enqueue_one(client, i):
     await enqueue_jobs(client.database, [client.job(i)])
 

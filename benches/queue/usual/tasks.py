@@ -4,9 +4,9 @@
 # ///
 """Datasets the usual way: Celery on Redis, boto3, pandas. A task downloads a CSV file, computes, uploads a result.
 
-    tasks.py worker               # two processes, acknowledged when done
-    tasks.py submit KIND KEY ...  # tasks, one a key; each notes when it began and ended
-    tasks.py wait N               # until N have ended; prints the seconds from the first start to the last end
+tasks.py worker               # two processes, acknowledged when done
+tasks.py submit KIND KEY ...  # tasks, one a key; each notes when it began and ended
+tasks.py wait N               # until N have ended; prints the seconds from the first start to the last end
 """
 
 import io
@@ -16,7 +16,7 @@ import sys
 import time
 
 import boto3
-import pandas
+import pandas as pd
 from celery import Celery
 
 app = Celery("usual", broker=os.environ["REDIS_URL"], backend=os.environ["REDIS_URL"])
@@ -42,7 +42,7 @@ def s3():
 
 
 def read(key):
-    return pandas.read_csv(io.BytesIO(s3().get_object(Bucket="datasets", Key=key)["Body"].read()))
+    return pd.read_csv(io.BytesIO(s3().get_object(Bucket="datasets", Key=key)["Body"].read()))
 
 
 def write(key, content):

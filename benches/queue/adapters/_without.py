@@ -1,0 +1,130 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["gristmill"]
+# [tool.uv.sources]
+# gristmill = { path = "../../..", editable = true }
+# ///
+"""The worker without one of its techniques at a time, for the table of what each brings. No queue of its own."""
+
+import asyncio
+import gc
+from contextlib import asynccontextmanager
+
+import _kit
+import gristmill_
+import uvloop
+from gristmill_ import close, connect, enqueue_many, enqueue_one, setup, unfinished  # noqa: F401 (found by their names)
+
+from gristmill.db import claims, outcomes
+from gristmill.db.claims import Claimer
+from gristmill.db.engine import Database
+from gristmill.worker import completer, producer, supervisor
+
+BACKEND = "postgres"
+SLOTS = 1000
+
+
+def outcomes_in_batches():
+    completer.BATCH = 1
+
+
+def claims_in_batches():
+    producer.MOST_AT_ONCE = 1
+
+
+def statement_for_completed():
+    async def record(database, endings):
+        async with database.driver() as driver, driver.transaction():
+            return await outcomes._record(driver, endings)
+
+    completer.record_outcomes = record
+
+
+def statement_for_one_lane():
+    plain = Claimer._take
+
+    async def take(self, driver, shares):
+        wanted = [(*lane, jobs) for lane, jobs in shares.items()]
+        if len(wanted) != 1:
+            return await plain(self, driver, shares)
+        columns = [list(column) for column in zip(*wanted, strict=True)]
+        records = await driver.fetch(claims.CLAIM, self._worker_id, self._lease_s, *columns)
+        self._note_turns(shares)
+        return claims.Catch([claims._claim(record) for record in sorted(records, key=claims._place)], frozenset())
+
+    Claimer._take = take
+
+
+def history_in_the_same_statement():
+    """Without any history at all: what it costs."""
+    claims.CLAIM_LANE = _without_history(claims.CLAIM_LANE)
+    outcomes.COMPLETE = _without_history(outcomes.COMPLETE)
+
+
+def _without_history(statement):
+    start = statement.index(", history AS (")
+    return statement[:start] + statement[statement.index("\n)", start) + 2 :]
+
+
+def own_list_of_connections():
+    @asynccontextmanager
+    async def driver(self, *, deadline_s=None):
+        async with asyncio.timeout(deadline_s or self.deadline_s), self.engine.connect() as connection:
+            yield (await connection.get_raw_connection()).driver_connection
+
+    Database.driver = driver
+
+
+def rare_collection_of_garbage():
+    supervisor._collect_rarely = gc.collect
+
+
+def uvloop_loop():
+    uvloop.run = asyncio.run
+
+
+def array_of_ids():
+    """The picked rows joined instead: the planner may take the whole table for a small one."""
+    completed = "jobs.id = ANY (ARRAY (SELECT id FROM given)) AND "
+    outcomes.COMPLETE = outcomes.COMPLETE.replace(completed, "")
+    claims.CLAIM_LANE = claims.CLAIM_LANE.replace("WHERE id = ANY (ARRAY (", "WHERE id IN (").replace(
+        "))\n    RET", ")\n    RET"
+    )
+
+
+def hint_of_the_lane():
+    """Each wake-up leads to a look at all lanes."""
+
+    def hurry(self, _lane=None):
+        self._heard.add(None)
+        self._awake.set()
+
+    producer.Producer.hurry = hurry
+
+
+TECHNIQUES = (
+    outcomes_in_batches,
+    claims_in_batches,
+    statement_for_completed,
+    statement_for_one_lane,
+    own_list_of_connections,
+    rare_collection_of_garbage,
+    uvloop_loop,
+    array_of_ids,
+    hint_of_the_lane,
+    history_in_the_same_statement,
+)
+# Without batches it takes long: fewer jobs tell as well.
+FEW = {"outcomes_in_batches": 4_000, "claims_in_batches": 4_000}
+VARIANTS = {"all": {"without": None}} | {technique.__name__: {"without": technique} for technique in TECHNIQUES}
+JOBS = {name: FEW.get(name, 30_000) for name in VARIANTS}
+
+
+def worker_main(url, ran, without):
+    if without is not None:
+        without()
+    gristmill_.worker_main(url, ran, SLOTS)
+
+
+if __name__ == "__main__":
+    _kit.main(globals())
