@@ -52,6 +52,15 @@ class Plan:
         )
 
     @property
+    def pages(self) -> int:
+        """Pages that were looked at where rows to claim are looked for, dead rows and their index entries included."""
+        return sum(
+            node["Shared Hit Blocks"] + node["Shared Read Blocks"]
+            for node in self.nodes
+            if node.get("Index Name") == "ix_jobs_claim"
+        )
+
+    @property
     def indexes(self) -> set[str]:
         return {node["Index Name"] for node in self.nodes if "Index Name" in node}
 

@@ -36,7 +36,7 @@ async def test_wake_ups_for_others_do_not_put_the_look_off(
             job_id = await driver.fetchval(PLAIN, OWNER, dataset_id)
 
             async def done() -> bool:
-                await driver.execute("SELECT pg_notify('gristmill_jobs', '[0, \"nothing\", \"nobody\", \"\"]')")
+                await driver.execute('SELECT pg_notify(\'gristmill_jobs\', \'[0, "nothing", "nobody", ""]\')')
                 return bool(await driver.fetchval("SELECT status = 'completed' FROM jobs WHERE id = $1", job_id))
 
             await until(done, "the job that nobody was told of is found all the same")
