@@ -1,6 +1,6 @@
 """`make bench-queue`: our queue beside its peers in one run; prints tables, and the ratios beside what is wanted.
 
-make bench-queue                                           # queues, held, datasets: about half an hour
+make bench-queue                                           # all but the ablation: about half an hour
 make bench-queue ARGS="queues --only bare gristmill --rounds 1"
 make bench-queue ARGS="ablation"                           # what each technique brings
 """
@@ -14,11 +14,18 @@ from pathlib import Path
 import ablation
 import datasets
 import held
+import pruning
 import queues
 from harness import Wanted
 
-PARTS = {"queues": queues.measure, "held": held.measure, "datasets": datasets.measure, "ablation": ablation.measure}
-USUAL = ("queues", "held", "datasets")
+PARTS = {
+    "queues": queues.measure,
+    "held": held.measure,
+    "datasets": datasets.measure,
+    "pruning": pruning.measure,
+    "ablation": ablation.measure,
+}
+USUAL = ("queues", "held", "datasets", "pruning")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ import psutil
 from servers import Server
 
 ADAPTERS = Path(__file__).parent / "adapters"
+sys.path.insert(0, str(ADAPTERS))  # the adapters' own modules
 WARMUP, PICKUPS, SPACING_S = 10, 200, 0.02
 GIVE_UP_S = 180.0
 
@@ -162,7 +163,6 @@ class Bench:
                     process.wait()
 
     def _slots(self, count: int) -> tuple[memoryview, Path]:
-        sys.path.insert(0, str(ADAPTERS))
         from _kit import Stamps  # noqa: PLC0415 (the adapters' own, beside them)
 
         path = self._folder / "stamps"

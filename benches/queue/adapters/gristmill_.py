@@ -60,9 +60,9 @@ WITH added AS (
     INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, status, attempt, manifest, started_at, finished_at)
     SELECT 'bench', 'nothing', 1, $2::uuid, jsonb_build_object('i', n), 'completed', 1, '{}', now(), now()
     FROM generate_series(1, $1::int) AS n RETURNING id
-)
+), leased AS MATERIALIZED (SELECT id, nextval('job_leases') AS lease FROM added)
 INSERT INTO job_events (job_id, owner, type, attempt, lease)
-SELECT id, 'bench', type, 1, 1 FROM added, unnest(ARRAY['created', 'claimed', 'completed']) AS type
+SELECT id, 'bench', type, 1, lease FROM leased, unnest(ARRAY['created', 'claimed', 'completed']) AS type
 """
 
 
