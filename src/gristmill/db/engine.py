@@ -8,9 +8,10 @@ away, never returned.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import asyncpg
 from sqlalchemy import URL
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     Driver = asyncpg.Connection[asyncpg.Record]
 else:
     Driver = asyncpg.Connection
+
+T = TypeVar("T")
 
 # What another try may cure: connection exceptions, shutdowns and restarts, serialization failures, deadlocks,
 # too many connections, a cancelled statement.
@@ -136,27 +139,25 @@ class Database:
         Raises:
             DatabaseUnavailable: no connection, a lost one, or the deadline passed.
         """
-        async with self._lent(deadline_s) as lent, lent.connection.begin():
-            yield lent.connection
+        async with self._lent(deadline_s, _connection_of) as connection, connection.begin():
+            yield connection
 
-    @asynccontextmanager
-    async def driver(self, *, deadline_s: float | None = None) -> AsyncIterator["Driver"]:
+    def driver(self, *, deadline_s: float | None = None) -> AbstractAsyncContextManager["Driver"]:
         """Lend the asyncpg connection itself, in autocommit: each statement is its own transaction.
 
         Raises:
             DatabaseUnavailable: no connection, a lost one, or the deadline passed.
         """
-        async with self._lent(deadline_s) as lent:
-            yield lent.driver
+        return self._lent(deadline_s, _driver_of)
 
     @asynccontextmanager
-    async def _lent(self, deadline_s: float | None) -> AsyncIterator["_Lent"]:
+    async def _lent(self, deadline_s: float | None, used: Callable[["_Lent"], T]) -> AsyncIterator[T]:
         lent: _Lent | None = None
         try:
             async with asyncio.timeout(deadline_s or self.deadline_s), self._slots:
                 lent = await self._take()
                 try:
-                    yield lent
+                    yield used(lent)
                 except BaseException as error:
                     if _is_dirty(error):
                         await _throw_away(lent.connection)
@@ -209,6 +210,10 @@ class _Lent(NamedTuple):
 
     connection: AsyncConnection
     driver: "Driver"
+
+
+_connection_of = attrgetter("connection")
+_driver_of = attrgetter("driver")
 
 
 def _is_dirty(error: BaseException) -> bool:
