@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Response, Router, get, post
+from litestar import Request, Response, Router, get, post
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.openapi.datastructures import ResponseSpec
@@ -14,10 +15,12 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, QueryParameter
 
 from gristmill.api import examples
+from gristmill.api.auth import Caller
 from gristmill.api.document import JobId, JsonObject
+from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
-from gristmill.api.submit import JobBatch, JobRequest, Processors, submit
+from gristmill.api.submit import JobBatch, JobRequest, Keyed, Processors, Reply, submit
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel_job, get_job, list_jobs
 from gristmill.db.retry import retry_job
@@ -101,22 +104,22 @@ async def submit_job(
         JobRequest,
         BodyKwarg(media_type=RequestEncodingType.JSON, examples=[Example(value=examples.JOB, summary="Metrics")]),
     ],
+    request: Request[Caller, None, State],
     database: NamedDependency[Database],
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
     owner: NamedDependency[str],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[Job]:
     """Params are checked now: against the kind always, against the columns where the dataset is ready.
 
     On a dataset that is still `validating` the job waits, and is checked against the columns when they are known.
     """
-    (row,) = await submit(
-        database,
-        settings,
-        processors,
-        owner=owner,
-        requests=[data],
-    )
+    key = await request_key(request, idempotency_key, settings, owner=owner)
+    if (first := await first_answer(database, key, Job)) is not None:
+        return first
+    keyed = None if key is None else Keyed(key, _reply_of_one)
+    (row,) = await submit(database, settings, processors, owner=owner, requests=[data], keyed=keyed)
     return Response(job_of(row), headers={"Location": f"/jobs/{row.id}", **retry_after(row)})
 
 
@@ -222,13 +225,32 @@ async def submit_batch(
             examples=[Example(value={"jobs": [examples.JOB]}, summary="One job of up to a thousand")],
         ),
     ],
+    request: Request[Caller, None, State],
     database: NamedDependency[Database],
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
     owner: NamedDependency[str],
-) -> JobList:
+    idempotency_key: IdempotencyKey = None,
+) -> Response[JobList]:
     """All of them or none: with one that does not fit, nothing is submitted, and `errors` points at each fault."""
-    rows = await submit(database, settings, processors, owner=owner, requests=data.jobs, batch=True)
+    key = await request_key(request, idempotency_key, settings, owner=owner)
+    if (first := await first_answer(database, key, JobList)) is not None:
+        return first
+    keyed = None if key is None else Keyed(key, _reply_of_many)
+    rows = await submit(database, settings, processors, owner=owner, requests=data.jobs, batch=True, keyed=keyed)
+    return Response(_job_list(rows))
+
+
+def _reply_of_one(rows: list[JobRow]) -> Reply:
+    (row,) = rows
+    return Reply(202, f"/jobs/{row.id}", msgspec.json.encode(job_of(row)))
+
+
+def _reply_of_many(rows: list[JobRow]) -> Reply:
+    return Reply(202, None, msgspec.json.encode(_job_list(rows)))
+
+
+def _job_list(rows: list[JobRow]) -> JobList:
     return JobList(tuple(job_of(row) for row in rows))
 
 

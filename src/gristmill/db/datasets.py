@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from gristmill.db.dependents import RELEASE, fail_waiting
 from gristmill.db.engine import Database, Driver
+from gristmill.db.idempotency import RequestKey, creating, finish_upload
 from gristmill.db.models import Dataset
 from gristmill.db.rows import DatasetRow, dataset_row
 from gristmill.domain.dataset import DataFormat, DatasetStatus
@@ -65,11 +66,20 @@ WHERE id = $1 AND status = 'validating'
 """
 
 
-async def begin_upload(database: Database, *, owner: str) -> UUID:
-    """Note that an upload begins, before its first byte is stored. Answers the id its dataset will have."""
-    async with database.driver() as driver:
-        upload_id: UUID = await driver.fetchval(BEGIN_UPLOAD, owner)
-        return upload_id
+async def begin_upload(database: Database, *, owner: str, key: RequestKey | None = None) -> UUID:
+    """Note that an upload begins, before its first byte is stored. Answers the id its dataset will have.
+
+    Raises KeyInUse: another request with the key is under way.
+    """
+    upload_id: UUID
+    if key is None:
+        async with database.driver() as driver:
+            upload_id = await driver.fetchval(BEGIN_UPLOAD, owner)
+    else:
+        async with creating(database, key) as creation:
+            upload_id = await creation.driver.fetchval(BEGIN_UPLOAD, owner)
+            await creation.upload_begun(upload_id)
+    return upload_id
 
 
 async def touch_upload(database: Database, upload_id: UUID) -> bool:
@@ -124,9 +134,13 @@ async def commit_upload(
     max_attempts: int,
     timeout_s: int,
     first_job: FirstJob | None = None,
+    key: RequestKey | None = None,
 ) -> bool:
-    """Make the upload a dataset, with its jobs, in one statement; False when the sweep has taken the upload."""
-    async with database.driver() as driver:
+    """Make the upload a dataset, with its jobs, in one statement; False when the sweep has taken the upload.
+
+    Raises KeyInUse: a later request has taken the key.
+    """
+    async with database.driver() as driver, driver.transaction():
         added = await driver.fetchval(
             COMMIT_UPLOAD,
             upload_id,
@@ -144,6 +158,8 @@ async def commit_upload(
             first_job.kind_version if first_job else None,
             first_job.params.decode() if first_job else None,
         )
+        if added is not None and key is not None:
+            await finish_upload(driver, key, upload_id, location=f"/datasets/{upload_id}")
     return added is not None
 
 

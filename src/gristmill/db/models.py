@@ -118,6 +118,32 @@ class Upload(Table):
     __table_args__ = (CheckConstraint("owner <> ''", name="owner"), Index("ix_uploads_touched_at", "touched_at"))
 
 
+class IdempotencyKey(Table):
+    """A key that a user gave to a request that creates, and what was answered to it.
+
+    The row commits together with what was created. Without a `status` an upload under that key is under way, for as
+    long as the upload's row lives.
+    """
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    upload_id: Mapped[UUID | None]
+    payload_sha256: Mapped[str | None]
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    location: Mapped[str | None]
+    body: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        CheckConstraint("owner <> ''", name="owner"),
+        CheckConstraint("(status IS NULL) = (payload_sha256 IS NULL)", name="answer"),
+        CheckConstraint("status IS NOT NULL OR upload_id IS NOT NULL", name="under_way"),
+        Index("ix_idempotency_keys_created_at", "created_at"),
+    )
+
+
 class Job(Table):
     """The queue. A row that is `blocked` waits for the dataset or job `waits_for`; the claim never sees it.
 
