@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -26,6 +27,7 @@ from gristmill.api.memory import return_garbage, return_large_buffers
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
 from gristmill.api.results import get_result
 from gristmill.api.submit import Processors
+from gristmill.api.watch import Watcher
 from gristmill.db.engine import Database
 from gristmill.db.migrations import head_revision
 from gristmill.errors import ConfigurationError, DatabaseUnavailable, GristmillError
@@ -94,6 +96,7 @@ def create_app(settings: Settings) -> Litestar:
         dependencies={
             "settings": Provide(provide_settings, sync_to_thread=False),
             "database": Provide(provide_database, sync_to_thread=False),
+            "watcher": Provide(provide_watcher, sync_to_thread=False),
             "store": Provide(provide_store, sync_to_thread=False),
             "processors": Provide(provide_processors, sync_to_thread=False),
             "schema_head": Provide(provide_schema_head, sync_to_thread=False),
@@ -125,6 +128,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.settings = settings
             app.state.database = database
             app.state.store = store
+            app.state.watcher = Watcher(database, interval_s=settings.watch_s)
             app.state.gate = Gate(settings, database)
             app.state.processors = discover()
             app.state.schema_head = await asyncio.to_thread(head_revision)
@@ -133,6 +137,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             await store.warm()
             return_garbage()
             yield
+            await app.state.watcher.close()
 
     return opened
 
@@ -150,6 +155,11 @@ def provide_database(state: State) -> Database:
 def provide_store(state: State) -> ObjectStore:
     store: ObjectStore = state.store
     return store
+
+
+def provide_watcher(state: State) -> Watcher:
+    watcher: Watcher = state.watcher
+    return watcher
 
 
 def provide_processors(state: State) -> Processors:
@@ -176,8 +186,9 @@ async def serve(settings: Settings) -> int:
     return_large_buffers()
     await _check_door(settings)
     with _listening(settings) as listener:
+        app = create_app(settings)
         config = uvicorn.Config(
-            create_app(settings),
+            app,
             loop="none",
             http="httptools",
             ws="none",
@@ -191,7 +202,7 @@ async def serve(settings: Settings) -> int:
             timeout_graceful_shutdown=STOP_S,
             backlog=BACKLOG,
         )
-        server = Server(config)
+        server = Server(config, app)
         host, port = settings.api_host, settings.api_port
         log.info("api.started", host=host, port=port)
         await server.serve(sockets=[listener])
@@ -200,7 +211,20 @@ async def serve(settings: Settings) -> int:
 
 
 class Server(uvicorn.Server):
-    """Ends by returning: the server's own way is to send itself the signal again, which would end it half-way."""
+    """Ends by returning: the server's own way is to send itself the signal again, which would end it half-way.
+
+    Requests that wait for jobs are answered when it is asked to stop.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: Litestar) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        watcher: Watcher | None = self._app.state.get("watcher")
+        if watcher is not None:
+            watcher.stop()
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
