@@ -22,7 +22,7 @@ from gristmill.api.auth import Caller, Gate, authenticate, refuse_open_door
 from gristmill.api.bodies import JsonRequest
 from gristmill.api.document import ROUTER_PATH, RawJson, openapi_config
 from gristmill.api.events import list_job_events
-from gristmill.api.headers import add_headers
+from gristmill.api.headers import IS_HEAD, add_headers
 from gristmill.api.memory import return_garbage, return_large_buffers
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
 from gristmill.api.results import get_result
@@ -66,7 +66,8 @@ class Application(Litestar):
         send: "Send | LifeSpanSend",
     ) -> None:
         if scope["type"] == ScopeType.HTTP and cast("HTTPScope", scope)["method"] == HttpMethod.HEAD:
-            scope = cast("HTTPScope", {**scope, "method": HttpMethod.GET})
+            state = {**cast("HTTPScope", scope).get("state", {}), IS_HEAD: True}
+            scope = cast("HTTPScope", {**scope, "method": HttpMethod.GET, "state": state})
         await super().__call__(scope, receive, send)
 
     def register(self, value: "ControllerRouterHandler") -> Any:
