@@ -19,7 +19,8 @@ REOPEN = """
 UPDATE datasets SET status = 'validating', error = NULL, updated_at = now() WHERE id = $1 AND status = 'failed'
 """
 DATASET = "SELECT status FROM datasets WHERE id = $1 FOR SHARE"
-SOURCE = "SELECT status FROM jobs WHERE id = $1 AND owner = $2"
+# Locked, so that it is not removed before we have committed.
+SOURCE = "SELECT status FROM jobs WHERE id = $1 AND owner = $2 FOR SHARE"
 
 # All its attempts are before it again. Where somebody else does the same work by now, it does its own without a key.
 AGAIN = """
