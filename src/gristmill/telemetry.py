@@ -20,6 +20,7 @@ Nothing of a user's data goes into a log line: ids, counts, sizes, durations, ki
 | job.defect | job_id, lease, problem_id, error, frames | a job hit a defect of ours; the user has the problem's id |
 | job.unstorable | job_id, problem_id, error | an outcome did not fit the database; the job failed instead |
 | job.left_objects | job_id, lease, error | objects of a lost attempt or a removed job are left to the sweeper |
+| dataset.left_objects | dataset_id, error | objects of a removed dataset are left to the clearer |
 | executor.started | pid | an executor is ready for jobs |
 | executor.exited | pid, code | an executor is gone; -9: killed |
 | executor.gone | pid | it had died already when we came to kill it |

@@ -2,18 +2,22 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from gristmill.db.datasets import get_dataset
 from gristmill.db.engine import Database
 from gristmill.db.keys import add_key
 from gristmill.db.removal import remove_job
 from gristmill.domain.key import Scope, make_key
+from gristmill.domain.outcome import Canceled
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
+from gristmill.worker.clearer import Clearer
 from gristmill.worker.sweeper import Sweeper
-from tests.api.queue_side import claim, complete, make_ready
+from tests.api.queue_side import claim, complete, make_ready, settle
 
 CSV = b"city,temperature\nOslo,4.5\nLima,19\n"
 
@@ -108,3 +112,75 @@ async def test_another_owners_job_is_not_there(client: httpx.AsyncClient, datase
         await add_key(database, key)
         answer = await client.delete(f"/jobs/{job_id}", headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == status
+
+
+async def stored(store: ObjectStore, settings: Settings, dataset_id: str) -> list[str]:
+    return [key async for key in store.list_keys(settings.s3_datasets_bucket, f"{dataset_id}/")]
+
+
+async def test_a_dataset_goes_and_its_results_stay(
+    client: httpx.AsyncClient, dataset: Any, database: Database, store: ObjectStore, settings: Settings
+) -> None:
+    job_id = await submit(client, dataset_id=dataset["id"])
+    await complete(database, store, settings, job_id)
+    assert len(await stored(store, settings, dataset["id"])) == 1
+    path = f"/datasets/{dataset['id']}"
+    answer = await client.delete(path)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert await stored(store, settings, dataset["id"]) == []
+    assert (await client.get(path)).status_code == (await client.delete(path)).status_code == 404
+    assert (await client.get("/datasets")).json()["items"] == []
+    refusal = await client.post("/jobs", json={"kind": "metrics", "dataset_id": dataset["id"]})
+    assert refusal.status_code == 404
+    assert (await client.get(f"/jobs/{job_id}/result")).status_code == 200
+    assert (await client.delete(f"/jobs/{job_id}")).status_code == 204
+    async with database.driver() as driver:
+        left = await driver.fetchrow("SELECT name, columns, profile, manifest FROM datasets")
+    assert left is not None
+    assert tuple(left) == ("", None, None, None), "a stub has nothing of the data"
+
+
+async def test_a_dataset_with_work_on_it_stays_unless_forced(
+    client: httpx.AsyncClient, dataset: Any, database: Database, store: ObjectStore, settings: Settings
+) -> None:
+    running = await submit(client, dataset_id=dataset["id"])
+    claimed = await claim(database, running)
+    waiting = await submit(client, input={"job_id": running})
+    pending = await submit(client, dataset_id=dataset["id"], reuse="none")
+    path = f"/datasets/{dataset['id']}"
+    refusal = await client.delete(path)
+    assert (refusal.status_code, refusal.json()["type"]) == (409, "urn:gristmill:problem:conflict")
+    assert (await client.get(path)).json()["status"] == "ready"
+    assert (await client.delete(f"{path}?force=true")).status_code == 204
+    statuses = {}
+    for job_id in (running, waiting, pending):
+        job = (await client.get(f"/jobs/{job_id}")).json()
+        statuses[job_id] = (job["status"], job["cancel_requested_at"] is not None)
+    assert statuses == {running: ("running", True), waiting: ("canceled", True), pending: ("canceled", True)}
+    await store.put(settings.s3_datasets_bucket, f"{dataset['id']}/parts/9/late", b"x", "text/plain")
+    clearer = Clearer(settings.model_copy(update={"sweep_grace_s": 0.0}), database, store)
+    assert await clearer.run_once() == {"datasets": 0, "objects": 0}, "the canceled job runs still"
+    await settle(database, claimed, Canceled())
+    assert await clearer.run_once() == {"datasets": 1, "objects": 1}
+    assert await clearer.run_once() == {"datasets": 0, "objects": 0}
+    assert await stored(store, settings, dataset["id"]) == []
+    again = await client.post(f"/jobs/{pending}/retry")
+    assert (again.status_code, again.json()["type"]) == (409, "urn:gristmill:problem:dataset-failed")
+
+
+async def test_a_dataset_goes_while_it_is_read(client: httpx.AsyncClient, database: Database) -> None:
+    made = (await client.post("/datasets?job=metrics", files={"file": ("towns.csv", CSV)})).raise_for_status().json()
+    assert (await client.delete(f"/datasets/{made['id']}")).status_code == 409
+    assert (await client.delete(f"/datasets/{made['id']}?force=true")).status_code == 204
+    for link in ("ingest_job", "job"):
+        assert (await client.get(made["links"][link])).json()["status"] == "canceled"
+    again = await client.post(f"{made['links']['ingest_job']}/retry")
+    assert (again.status_code, again.json()["type"]) == (409, "urn:gristmill:problem:dataset-failed")
+
+
+async def test_another_owners_dataset_is_not_there(client: httpx.AsyncClient, dataset: Any, database: Database) -> None:
+    token, key = make_key("eve", (Scope.READ, Scope.WRITE))
+    await add_key(database, key)
+    path = f"/datasets/{dataset['id']}?force=true"
+    assert (await client.delete(path, headers={"Authorization": f"Bearer {token}"})).status_code == 404
+    assert await get_dataset(database, UUID(dataset["id"]), owner="local") is not None

@@ -25,7 +25,7 @@ from gristmill.api.events import list_job_events
 from gristmill.api.headers import IS_HEAD, add_headers
 from gristmill.api.memory import return_garbage, return_large_buffers
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
-from gristmill.api.removal import delete_job
+from gristmill.api.removal import delete_dataset, delete_job
 from gristmill.api.results import get_result
 from gristmill.api.submit import Processors
 from gristmill.api.watch import Watcher
@@ -81,7 +81,7 @@ def create_app(settings: Settings) -> Litestar:
     """The application. Nothing is connected until it is asked for something, so it starts with all else down."""
     return Application(
         route_handlers=[
-            datasets.routes(),
+            datasets.routes(delete_dataset),
             jobs.routes(get_result, list_job_events, delete_job),
             jobs.batch_routes(),
             processors.routes(),

@@ -66,6 +66,9 @@ WHERE id = $1 AND status = 'validating'
 """
 
 
+COLUMNS = tuple(Dataset.__table__.columns[name] for name in DatasetRow.__struct_fields__)
+
+
 async def begin_upload(database: Database, *, owner: str, key: RequestKey | None = None) -> UUID:
     """Note that an upload begins, before its first byte is stored. Answers the id its dataset will have.
 
@@ -164,7 +167,7 @@ async def commit_upload(
 
 
 async def get_dataset(database: Database, dataset_id: UUID, *, owner: str) -> DatasetRow | None:
-    statement = select(Dataset.__table__).where(Dataset.id == dataset_id, Dataset.owner == owner)
+    statement = select(*COLUMNS).where(Dataset.deleted_at.is_(None), Dataset.id == dataset_id, Dataset.owner == owner)
     async with database.session() as session:
         record = (await session.execute(statement)).mappings().one_or_none()
     return None if record is None else dataset_row(dict(record))
@@ -172,7 +175,7 @@ async def get_dataset(database: Database, dataset_id: UUID, *, owner: str) -> Da
 
 async def get_datasets(database: Database, ids: Sequence[UUID], *, owner: str) -> list[DatasetRow]:
     """Those of the datasets that there are, and are this owner's."""
-    statement = select(Dataset.__table__).where(Dataset.id.in_(ids), Dataset.owner == owner)
+    statement = select(*COLUMNS).where(Dataset.deleted_at.is_(None), Dataset.id.in_(ids), Dataset.owner == owner)
     async with database.session() as session:
         records = (await session.execute(statement)).mappings().all()
     return [dataset_row(dict(record)) for record in records]
@@ -189,7 +192,12 @@ async def list_datasets(
     name: str | None = None,
 ) -> list[DatasetRow]:
     """A page of an owner's datasets, newest first, below `before`."""
-    statement = select(Dataset.__table__).where(Dataset.owner == owner).order_by(Dataset.id.desc()).limit(limit)
+    statement = (
+        select(*COLUMNS)
+        .where(Dataset.deleted_at.is_(None), Dataset.owner == owner)
+        .order_by(Dataset.id.desc())
+        .limit(limit)
+    )
     if before is not None:
         statement = statement.where(Dataset.id < before)
     if status is not None:

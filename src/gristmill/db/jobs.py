@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from gristmill.db.datasets import settle_datasets
 from gristmill.db.dependents import Ended, settle_dependents
-from gristmill.db.engine import Database
+from gristmill.db.engine import Database, Driver
 from gristmill.db.models import Job
 from gristmill.db.rows import JOB_COLUMNS, EventRow, JobRow, event_row, job_row
 from gristmill.domain.job import INGEST_KIND, JobStatus
@@ -102,14 +102,19 @@ async def cancel_job(database: Database, job_id: UUID, *, owner: str) -> JobStat
     Answers the status after it (canceled or running). None: no such job of this owner, or it is final.
     """
     async with database.driver() as driver, driver.transaction():
-        record = await driver.fetchrow(CANCEL, job_id, owner)
-        if record is None:
-            return None
-        status = JobStatus(record["status"])
-        if record["kind"] == INGEST_KIND and status is JobStatus.CANCELED:
-            await settle_datasets(driver, {record["dataset_id"]: Canceled()})
-        if record["awaited"] and status is JobStatus.CANCELED:
-            await settle_dependents(driver, [Ended(job_id, status)])
+        return await cancel(driver, job_id, owner=owner)
+
+
+async def cancel(driver: Driver, job_id: UUID, *, owner: str) -> JobStatus | None:
+    """The same, in the caller's transaction."""
+    record = await driver.fetchrow(CANCEL, job_id, owner)
+    if record is None:
+        return None
+    status = JobStatus(record["status"])
+    if record["kind"] == INGEST_KIND and status is JobStatus.CANCELED:
+        await settle_datasets(driver, {record["dataset_id"]: Canceled()})
+    if record["awaited"] and status is JobStatus.CANCELED:
+        await settle_dependents(driver, [Ended(job_id, status)])
     return status
 
 
