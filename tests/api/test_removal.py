@@ -1,5 +1,6 @@
 """Promise: what a user removes is gone, with its objects, whatever dies meanwhile; what others need stays."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -184,3 +185,33 @@ async def test_another_owners_dataset_is_not_there(client: httpx.AsyncClient, da
     path = f"/datasets/{dataset['id']}?force=true"
     assert (await client.delete(path, headers={"Authorization": f"Bearer {token}"})).status_code == 404
     assert await get_dataset(database, UUID(dataset["id"]), owner="local") is not None
+
+
+async def test_a_job_posted_meanwhile_is_refused_or_seen(
+    client: httpx.AsyncClient, dataset: Any, database: Database
+) -> None:
+    body = {"kind": "metrics", "dataset_id": dataset["id"], "reuse": "none"}
+    posts = [client.post("/jobs", json=body) for _ in range(12)]
+    removal = client.delete(f"/datasets/{dataset['id']}?force=true")
+    answers = await asyncio.gather(*posts[:6], removal, *posts[6:])
+    removed = answers.pop(6)
+    assert {answer.status_code for answer in answers} <= {202, 404, 409}
+    assert removed.status_code in (204, 409)
+    async with database.driver() as driver:
+        live = await driver.fetchval("SELECT count(*) FROM jobs WHERE status IN ('pending', 'running')")
+    assert removed.status_code == 409 or live == 0
+
+
+async def test_a_result_that_is_shared_meanwhile_stays(
+    client: httpx.AsyncClient, dataset: Any, database: Database, store: ObjectStore, settings: Settings
+) -> None:
+    for _ in range(5):
+        job_id = await submit(client, dataset_id=dataset["id"])
+        await complete(database, store, settings, job_id)
+        twin, removed = await asyncio.gather(submit(client, dataset_id=dataset["id"]), client.delete(f"/jobs/{job_id}"))
+        shared = (await client.get(f"/jobs/{twin}")).json()["reused_from"]
+        assert (shared, removed.status_code) in ((job_id, 409), (None, 204))
+        assert len(await keys(store, settings, job_id)) == (2 if shared else 0)
+        await client.post(f"/jobs/{twin}/cancel")
+        await client.delete(f"/jobs/{twin}")
+        await client.delete(f"/jobs/{job_id}")

@@ -15,6 +15,7 @@ from gristmill.api.watch import Watcher
 from gristmill.db.engine import Database
 from gristmill.domain.outcome import Failed, Retry
 from gristmill.errors import BadData
+from gristmill.settings import Settings
 from tests.api.queue_side import claim, make_ready, settle
 from tests.api.serving import Served, until
 
@@ -111,6 +112,26 @@ async def test_nothing_is_lost_or_doubled_over_cuts(
     assert told == [item["id"] for item in await listed(client, job_id)]
     assert len(told) == 51
     assert cuts >= 3
+
+
+async def test_many_streams_are_few_connections(
+    served: Served, client: httpx.AsyncClient, database: Database, settings: Settings, job_id: str
+) -> None:
+    request = f"GET /jobs/{job_id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n".encode()
+    followers = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(300)]
+    for _, writer in followers:
+        writer.write(request)
+    await asyncio.gather(*(reader.readuntil(b"event: created\n") for reader, _ in followers))
+    async with database.driver() as driver:
+        connections = await driver.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'gristmill-api'"
+        )
+    assert 1 <= connections <= settings.postgres_pool_size
+    await client.post(f"/jobs/{job_id}/cancel")
+    await asyncio.gather(*(reader.readuntil(b"event: canceled\n") for reader, _ in followers))
+    for _, writer in followers:
+        writer.close()
 
 
 async def test_a_stream_that_is_cut_is_watched_no_more(database: Database, job_id: str) -> None:
