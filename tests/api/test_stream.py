@@ -9,10 +9,14 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from gristmill.api.auth import Caller
 from gristmill.api.events import event_of
 from gristmill.api.stream import COMMENT, RETRY, events_of
 from gristmill.api.watch import Watcher
 from gristmill.db.engine import Database
+from gristmill.db.jobs import cancel_job
+from gristmill.db.keys import add_key, revoke_key
+from gristmill.domain.key import Scope, make_key
 from gristmill.domain.outcome import Failed, Retry
 from gristmill.errors import BadData
 from gristmill.settings import Settings
@@ -37,6 +41,23 @@ async def dataset_id(client: httpx.AsyncClient, database: Database) -> AsyncIter
 async def job_id(client: httpx.AsyncClient, dataset_id: str) -> str:
     body = {"kind": "metrics", "dataset_id": dataset_id, "max_attempts": 100}
     return str((await client.post("/jobs", json=body)).raise_for_status().json()["id"])
+
+
+async def welcome() -> Caller:
+    return Caller("local", frozenset())
+
+
+def followed(watcher: Watcher, database: Database, job_id: str, *, comment_s: float = 15) -> AsyncIterator[bytes]:
+    return events_of(
+        watcher,
+        database,
+        UUID(job_id),
+        owner="local",
+        admitted=welcome,
+        after=0,
+        shown=event_of,
+        comment_s=comment_s,
+    )
 
 
 async def live(database: Database, job_id: str, *, attempts: int) -> None:
@@ -136,7 +157,9 @@ async def test_many_streams_are_few_connections(
 
 async def test_a_stream_that_is_cut_is_watched_no_more(database: Database, job_id: str) -> None:
     watcher = Watcher(database, interval_s=0.01)
-    stream = events_of(watcher, database, UUID(job_id), owner="local", after=0, shown=event_of, comment_s=0.01)
+    stream = events_of(
+        watcher, database, UUID(job_id), owner="local", admitted=welcome, after=0, shown=event_of, comment_s=0.01
+    )
     seen = [await anext(stream) for _ in range(4)]
     assert (seen[0], seen[1].count(b"event: created")) == (RETRY, 1)
     assert COMMENT in seen, "a silent stream says that it lives"
@@ -150,7 +173,9 @@ async def test_a_stream_ends_with_the_api(database: Database, job_id: str) -> No
     told: list[bytes] = []
 
     async def follow() -> None:
-        async for part in events_of(watcher, database, UUID(job_id), owner="local", after=0, shown=event_of):
+        async for part in events_of(
+            watcher, database, UUID(job_id), owner="local", admitted=welcome, after=0, shown=event_of
+        ):
             told.append(part)  # noqa: PERF401 (another task looks at it meanwhile)
 
     async def begun() -> bool:
@@ -161,6 +186,25 @@ async def test_a_stream_ends_with_the_api(database: Database, job_id: str) -> No
     watcher.stop()
     await asyncio.wait_for(following, 30)
     await watcher.close()
+
+
+async def test_a_stream_ends_with_its_key(client: httpx.AsyncClient, database: Database, job_id: str) -> None:
+    token, key = make_key("local", (Scope.READ,))
+    await add_key(database, key)
+    headers = {**STREAM, "Authorization": f"Bearer {token}"}
+    received = ""
+    try:
+        async with client.stream("GET", f"/jobs/{job_id}/events", headers=headers) as answer:
+            async for text in answer.aiter_text():
+                received += text
+                if "created" in received and "revoked" not in received:
+                    await revoke_key(database, key.id)
+                    received += "revoked"
+                    await cancel_job(database, UUID(job_id), owner="local")
+    finally:
+        async with database.driver() as driver:
+            await driver.execute("DELETE FROM api_keys")
+    assert received.endswith("revoked")
 
 
 async def test_a_stream_that_can_not_be_is_a_problem(client: httpx.AsyncClient, job_id: str) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,9 @@ from gristmill.api.watch import Watcher
 from gristmill.db.claims import Heartbeat, send_heartbeats
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel_job
+from gristmill.db.keys import add_key, revoke_key
 from gristmill.domain.job import Progress
+from gristmill.domain.key import Scope, make_key
 from gristmill.domain.outcome import Failed
 from gristmill.errors import BadData
 from tests.api.queue_side import claim, make_ready, settle
@@ -100,6 +103,24 @@ async def test_waiting_ends(client: httpx.AsyncClient, dataset_id: str, database
     assert (await client.get(f"/jobs/{uuid4()}", headers={"Prefer": "wait=30"})).status_code == 404
 
 
+async def test_waiting_ends_with_its_key(client: httpx.AsyncClient, dataset_id: str, database: Database) -> None:
+    job = (await submit(client, dataset_id)).json()
+    token, key = make_key("local", (Scope.READ,))
+    await add_key(database, key)
+    try:
+        own = {"Authorization": f"Bearer {token}"}
+        etag = (await look(client, job, **own)).headers["ETag"]
+        since = await _now(database)
+        waiting = look(client, job, Prefer="wait=30", If_None_Match=etag, **own)
+        await until(lambda: _looked_at(database, since))
+        await revoke_key(database, key.id)
+        await cancel_job(database, UUID(job["id"]), owner="local")
+        assert (await waiting).status_code == 401
+    finally:
+        async with database.driver() as driver:
+            await driver.execute("DELETE FROM api_keys")
+
+
 async def test_a_job_may_be_waited_for_where_it_is_posted(
     client: httpx.AsyncClient, dataset_id: str, database: Database
 ) -> None:
@@ -151,8 +172,9 @@ async def test_stopping_answers_who_waits(
     job = (await submit(client, dataset_id)).json()
     with serving({**module_environment, "WATCH_S": "0.01"}, tmp_path / "log") as stopped:
         async with httpx.AsyncClient(base_url=stopped.url, timeout=40) as other:
+            since = await _now(database)
             waiting = look(other, job, Prefer="wait=30")
-            await until(lambda: _looked_at(database))
+            await until(lambda: _looked_at(database, since))
 
             os.kill(stopped.pid, signal.SIGTERM)
             answer = await waiting
@@ -160,12 +182,20 @@ async def test_stopping_answers_who_waits(
     assert json.loads(answer.content)["status"] == "pending"
 
 
-async def _looked_at(database: Database) -> bool:
+async def _now(database: Database) -> datetime:
+    async with database.driver() as driver:
+        moment: datetime = await driver.fetchval("SELECT clock_timestamp()")
+        return moment
+
+
+async def _looked_at(database: Database, since: datetime) -> bool:
+    """Whether a server has looked at jobs that somebody waits for."""
     async with database.driver() as driver:
         return bool(
             await driver.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND query LIKE '%hashtextextended(ROW%' AND pid <> pg_backend_pid()"
+                " AND application_name = 'gristmill-api' AND query LIKE '%hashtextextended(ROW%' AND query_start > $1",
+                since,
             )
         )
 

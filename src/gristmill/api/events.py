@@ -12,7 +12,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
 
 from gristmill.api import stream
-from gristmill.api.auth import Caller
+from gristmill.api.auth import Caller, admission
 from gristmill.api.document import JobId, JsonObject
 from gristmill.api.headers import IS_HEAD
 from gristmill.api.jobs import found_job
@@ -90,7 +90,15 @@ async def list_job_events(
     if stream.wanted(request.headers.get("Accept")) and IS_HEAD not in request.scope["state"]:
         if seen is not None and await stream.is_told(database, job_id, owner=owner, after=seen):
             return cast("Response[EventPage]", stream.nothing_more())
-        told = stream.events_of(watcher, database, job_id, owner=owner, after=seen or 0, shown=event_of)
+        told = stream.events_of(
+            watcher,
+            database,
+            job_id,
+            owner=owner,
+            admitted=admission(request),
+            after=seen or 0,
+            shown=event_of,
+        )
         return cast("Response[EventPage]", stream.stream(told))
     of = f"events of {job_id}"
     first = seen or 0

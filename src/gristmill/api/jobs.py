@@ -15,7 +15,7 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, QueryParameter
 
 from gristmill.api import examples
-from gristmill.api.auth import Caller
+from gristmill.api.auth import Caller, admission
 from gristmill.api.conditions import IfNoneMatch, Prefer, applied, matches, preferred_wait, weak_etag
 from gristmill.api.document import JobId, JsonObject
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
@@ -130,7 +130,8 @@ async def submit_job(
     (row,) = await submit(database, settings, processors, owner=owner, requests=[data], keyed=keyed)
     wait_s = preferred_wait(prefer)
     if wait_s is not None:
-        row = await await_job(watcher, database, row, wait_s=wait_s, until=_is_final)
+        admitted = admission(request)
+        row = await await_job(watcher, database, row, admitted=admitted, wait_s=wait_s, until=_is_final)
     headers = {"Location": f"/jobs/{row.id}", **retry_after(row), **applied(wait_s)}
     return Response(job_of(row), status_code=200 if wait_s is not None and row.status.final else 202, headers=headers)
 
@@ -182,6 +183,7 @@ async def list_all_jobs(
 )
 async def look_at_job(
     job_id: JobId,
+    request: Request[Caller, None, State],
     database: NamedDependency[Database],
     watcher: NamedDependency[Watcher],
     owner: NamedDependency[str],
@@ -196,7 +198,12 @@ async def look_at_job(
     if wait_s is not None:
         known = if_none_match or _etag(job_of(row))
         row = await await_job(
-            watcher, database, row, wait_s=wait_s, until=lambda now: not matches(known, _etag(job_of(now)))
+            watcher,
+            database,
+            row,
+            admitted=admission(request),
+            wait_s=wait_s,
+            until=lambda now: not matches(known, _etag(job_of(now))),
         )
     job = job_of(row)
     headers = {"ETag": _etag(job), "Cache-Control": "private, no-cache", **retry_after(row), **applied(wait_s)}

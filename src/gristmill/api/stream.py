@@ -14,11 +14,12 @@ from litestar.openapi.spec import Example
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
+from gristmill.api.auth import Admission
 from gristmill.api.watch import Watcher
 from gristmill.db.engine import Database
 from gristmill.db.jobs import get_job, list_events
 from gristmill.db.rows import EventRow
-from gristmill.errors import DatabaseUnavailable, Fault, InvalidRequest
+from gristmill.errors import DatabaseUnavailable, Fault, InvalidRequest, Unauthorized
 
 MEDIA_TYPE = "text/event-stream"
 COMMENT_S = 15.0
@@ -79,22 +80,25 @@ async def events_of(
     job_id: UUID,
     *,
     owner: str,
+    admitted: Admission,
     after: int,
     shown: Callable[[EventRow], msgspec.Struct],
     comment_s: float = COMMENT_S,
 ) -> AsyncIterator[bytes]:
     """The events after one, and those to come until the job is final; a comment whenever nothing came for a while.
 
-    Ends early when the API stops or the database does not answer: the client comes back with the last id it has.
+    Ends early when the API stops, the database does not answer or the caller's key is no more: a client that comes back
+    with the last id it has goes on there, or is told why not.
     """
     yield RETRY
     with watcher.watching(job_id, owner=owner) as watch:
         while not watcher.stopping:
             try:
+                await admitted()
                 # In this order: a job that is final by now has written its last event.
                 job = await get_job(database, job_id, owner=owner)
                 rows = await list_events(database, job_id, owner=owner, after=after, limit=PAGE)
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, Unauthorized):
                 return
             for row in rows:
                 yield _encoded(row, shown(row))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from uuid import UUID
 
+from gristmill.api.auth import Admission
 from gristmill.db.engine import Database
 from gristmill.db.jobs import get_job, job_states
 from gristmill.db.rows import JobRow
@@ -98,12 +99,19 @@ class Watcher:
 
 
 async def await_job(
-    watcher: Watcher, database: Database, row: JobRow, *, wait_s: float, until: Callable[[JobRow], bool]
+    watcher: Watcher,
+    database: Database,
+    row: JobRow,
+    *,
+    admitted: Admission,
+    wait_s: float,
+    until: Callable[[JobRow], bool],
 ) -> JobRow:
     """The job as soon as `until` holds of it or it is final, or as it is when the time has passed.
 
     Raises:
         NotFound: it was removed meanwhile.
+        Unauthorized: so was the caller's key.
         DatabaseUnavailable
     """
     deadline = time.monotonic() + wait_s
@@ -112,6 +120,7 @@ async def await_job(
             left_s = deadline - time.monotonic()
             if left_s <= 0 or not await watch.change(left_s):
                 break
+            await admitted()
             found = await get_job(database, row.id, owner=row.owner)
             if found is None:
                 raise NotFound("There is no such job.")
