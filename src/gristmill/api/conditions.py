@@ -5,19 +5,18 @@ import re
 from typing import Annotated
 
 import msgspec
-from litestar.openapi.spec import Example
 from litestar.params import HeaderParameter
 
 MAX_WAIT_S = 30
 WAIT = re.compile(r'wait\s*=\s*"?(\d{1,9})"?', re.IGNORECASE)
 TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e]*")')
 
+# Without examples: the docs page would send them with each request that is tried.
 IfNoneMatch = Annotated[
     str | None,
     HeaderParameter(
         name="If-None-Match",
         description="`ETag` of an earlier answer: if nothing has changed, 304 without a body.",
-        examples=[Example(value='W/"3b1f5c0a9d2e4f67"')],
     ),
 ]
 Prefer = Annotated[
@@ -25,7 +24,6 @@ Prefer = Annotated[
     HeaderParameter(
         name="Prefer",
         description=f"`wait=N`: answer later, when there is something to tell, in N seconds at most ({MAX_WAIT_S}).",
-        examples=[Example(value="wait=10")],
     ),
 ]
 

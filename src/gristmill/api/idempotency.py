@@ -7,7 +7,6 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 from litestar import Request, Response
 from litestar.enums import MediaType
-from litestar.openapi.spec import Example
 from litestar.params import HeaderParameter
 
 from gristmill.api.auth import Caller
@@ -26,10 +25,10 @@ IdempotencyKey = Annotated[
     HeaderParameter(
         name="Idempotency-Key",
         description=(
-            "A name of your own for this request, 1 to 255 printable characters. Sent again within 24 hours with the "
-            "same payload, it creates nothing: the first answer comes again, with `Idempotent-Replayed: true`."
+            "A name of your own for this request, a new UUID for one (1 to 255 printable characters). Sent again "
+            "within 24 hours with the same payload, it creates nothing: the first answer comes again, with "
+            "`Idempotent-Replayed: true`."
         ),
-        examples=[Example(value="8e03978e-40d5-43dd-bc93-6894a57f9324")],
     ),
 ]
 

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response
-from litestar.openapi.spec import Example
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
@@ -36,7 +35,6 @@ LastEventId = Annotated[
     HeaderParameter(
         name="Last-Event-ID",
         description="As browsers send it when they connect again; it goes before `after`.",
-        examples=[Example(value="42")],
     ),
 ]
 
