@@ -22,7 +22,7 @@ from gristmill.db.keys import add_key, revoke_key
 from gristmill.domain.job import Progress
 from gristmill.domain.key import Scope, make_key
 from gristmill.domain.outcome import Failed
-from gristmill.errors import BadData
+from gristmill.errors import BadData, DatabaseUnavailable
 from tests.api.queue_side import claim, make_ready, settle
 from tests.api.serving import serving, until
 
@@ -160,6 +160,21 @@ async def test_many_who_wait_are_one_statement_a_tick(
         assert set(looks) == {3000}
         assert not any(watch._changed.is_set() for watch in watches[1::3])
     await until(lambda: _done(watcher))
+
+
+async def test_a_look_that_fails_is_not_the_last(database: Database) -> None:
+    failures: list[Exception] = [ValueError("a defect"), DatabaseUnavailable("away")]
+
+    class Failing(Watcher):
+        async def _look_once(self) -> None:
+            if failures:
+                raise failures.pop()
+            await super()._look_once()
+
+    watcher = Failing(database, interval_s=0.01)
+    with watcher.watching(uuid4(), owner="local") as watch:
+        assert await watch.change(30)
+    await watcher.close()
 
 
 async def _done(watcher: Watcher) -> bool:

@@ -7,7 +7,7 @@ the server share, and few jobs have somebody who waits for them.
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from uuid import UUID
 
 from gristmill.api.auth import Admission
@@ -15,6 +15,9 @@ from gristmill.db.engine import Database
 from gristmill.db.jobs import get_job, job_states
 from gristmill.db.rows import JobRow
 from gristmill.errors import DatabaseUnavailable, NotFound
+from gristmill.telemetry import frames, get_logger
+
+log = get_logger(__name__)
 
 # A look at very many jobs takes its time: the database has them at most a fifth of it.
 REST = 4
@@ -86,8 +89,13 @@ class Watcher:
     async def _look(self) -> None:
         while self._watches:
             began = time.monotonic()
-            with suppress(DatabaseUnavailable):  # who waits finds that out, or sees the job when it is there again
+            try:
                 await self._look_once()
+            except DatabaseUnavailable:
+                pass  # who waits finds that out, or sees the job when it is there again
+            except Exception as error:  # noqa: BLE001 (with one defect, all who wait would wait in vain)
+                # Without its message, which may quote a user's data.
+                log.error("api.watch_failed", error=type(error).__name__, frames=frames(error))  # noqa: TRY400
             await asyncio.sleep(max(self._interval_s, REST * (time.monotonic() - began)))
 
     async def _look_once(self) -> None:
