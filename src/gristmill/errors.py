@@ -15,6 +15,7 @@
     │   ├── UnsupportedFormat       bytes that are not what they were declared to be, or that we can't read
     │   ├── BadData                 a dataset that can't be made columnar: empty, broken, too many rejected rows
     │   ├── TooLarge                over a limit that has a name
+    │   ├── KeyReused               an Idempotency-Key that came with another payload before
     │   ├── DigestMismatch          the bytes that came are not the bytes that were promised
     │   ├── DatasetFailed           the dataset a job waits for could not be made ready
     │   └── InputFailed             the job whose result a job takes as data has failed or was canceled
@@ -22,6 +23,7 @@
     ├── Unauthorized                no key, or one that is unknown, expired or revoked
     ├── Forbidden                   a key without the scope
     ├── Conflict                    the thing is in a state that does not allow it
+    │   ├── KeyInUse                the first request with this Idempotency-Key is not answered yet
     │   ├── ResultNotReady          the job is not final yet
     │   └── JobCanceled             the job was canceled: it has no result
     ├── Unavailable                 PostgreSQL or S3 did not answer in time; trying again may help
@@ -148,6 +150,11 @@ class TooLarge(InputError):
     title = "Over a limit"
 
 
+class KeyReused(InputError):
+    code = "idempotency-key-reused"
+    title = "The Idempotency-Key belongs to another request"
+
+
 class DigestMismatch(InputError):
     code = "digest-mismatch"
     title = "The bytes received are not the bytes promised"
@@ -185,6 +192,11 @@ class Conflict(GristmillError):
     code = "conflict"
     title = "Not possible in the present state"
     permanent = True
+
+
+class KeyInUse(Conflict):
+    code = "idempotency-key-in-use"
+    title = "The first request with this Idempotency-Key is not answered yet"
 
 
 class ResultNotReady(Conflict):

@@ -6,6 +6,7 @@ Nothing of a user's data goes into a log line: ids, counts, sizes, durations, ki
 |---|---|---|
 | api.started, api.stopped | host, port | the API accepts requests, or has stopped |
 | api.request_failed | request_id, method, route, error, frames | a defect of ours while answering (500) |
+| api.watch_failed | error, frames | a defect of ours while looking at jobs that are waited for; the next look is near |
 | upload.stored | dataset_id, bytes | an original is in the bucket and its dataset committed |
 | upload.dropped | dataset_id, reason | an upload ended early; nothing of it is kept |
 | worker.started, worker.stopped | worker_id, slots | a worker claims, or has stopped |
@@ -19,7 +20,8 @@ Nothing of a user's data goes into a log line: ids, counts, sizes, durations, ki
 | job.rescued | lease, status | an expired lease was taken back |
 | job.defect | job_id, lease, problem_id, error, frames | a job hit a defect of ours; the user has the problem's id |
 | job.unstorable | job_id, problem_id, error | an outcome did not fit the database; the job failed instead |
-| job.left_objects | job_id, lease, error | a lost attempt's objects were not removed at once; the sweeper will |
+| job.left_objects | job_id, lease, error | objects of a lost attempt or a removed job are left to the sweeper |
+| dataset.left_objects | dataset_id, error | objects of a removed dataset are left to the clearer |
 | executor.started | pid | an executor is ready for jobs |
 | executor.exited | pid, code | an executor is gone; -9: killed |
 | executor.gone | pid | it had died already when we came to kill it |

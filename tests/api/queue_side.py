@@ -54,6 +54,7 @@ async def complete(database: Database, store: ObjectStore, settings: Settings, j
     for name, content, media_type, rows in (("report.json", REPORT, JSON, None), ("t.parquet", TABLE, PARQUET, 2)):
         stored = await store.put(bucket, f"{prefix}{name}", content, media_type)
         files.append(StoredFile(stored.key, name, media_type, stored.size_bytes, stored.sha256, rows))
-    made = Manifest(bucket, prefix, tuple(files), rows_in=3, rows_out=2, rows_dropped=1, report=msgspec.Raw(REPORT))
+    told = {"rows_in": 3, "rows_out": 2, "rows_dropped": 1}
+    made = Manifest(bucket, prefix, tuple(files), **told, report=msgspec.Raw(REPORT), columns=COLUMNS)
     await settle(database, claimed, Completed(made))
     return made

@@ -34,8 +34,11 @@ class Served:
 
 
 @contextmanager
-def serving(environment: Mapping[str, str], log: Path) -> Iterator[Served]:
-    """Run the API until the end of the block; it must end by itself, with code 0, when it is asked to."""
+def serving(environment: Mapping[str, str], log: Path, *, exit_code: int = 0) -> Iterator[Served]:
+    """Run the API until the end of the block; it must end by itself, with code 0, when it is asked to.
+
+    With another `exit_code` it must have ended so in the block.
+    """
     port = free_port()
     given = {**os.environ, **environment, "API_PORT": str(port), "LOG_FORMAT": "json"}
     with log.open("wb") as sink:
@@ -47,7 +50,7 @@ def serving(environment: Mapping[str, str], log: Path) -> Iterator[Served]:
         _await_start(process, served)
         yield served
         process.send_signal(signal.SIGTERM)
-        assert process.wait(STOP_S) == 0, served.logged()
+        assert process.wait(STOP_S) == exit_code, served.logged()
     finally:
         if process.poll() is None:
             process.kill()

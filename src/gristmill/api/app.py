@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -21,11 +22,13 @@ from gristmill.api.auth import Caller, Gate, authenticate, refuse_open_door
 from gristmill.api.bodies import JsonRequest
 from gristmill.api.document import ROUTER_PATH, RawJson, openapi_config
 from gristmill.api.events import list_job_events
-from gristmill.api.headers import add_headers
+from gristmill.api.headers import IS_HEAD, add_headers
 from gristmill.api.memory import return_garbage, return_large_buffers
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
+from gristmill.api.removal import delete_dataset, delete_job
 from gristmill.api.results import get_result
 from gristmill.api.submit import Processors
+from gristmill.api.watch import Watcher
 from gristmill.db.engine import Database
 from gristmill.db.migrations import head_revision
 from gristmill.errors import ConfigurationError, DatabaseUnavailable, GristmillError
@@ -64,7 +67,8 @@ class Application(Litestar):
         send: "Send | LifeSpanSend",
     ) -> None:
         if scope["type"] == ScopeType.HTTP and cast("HTTPScope", scope)["method"] == HttpMethod.HEAD:
-            scope = cast("HTTPScope", {**scope, "method": HttpMethod.GET})
+            state = {**cast("HTTPScope", scope).get("state", {}), IS_HEAD: True}
+            scope = cast("HTTPScope", {**scope, "method": HttpMethod.GET, "state": state})
         await super().__call__(scope, receive, send)
 
     def register(self, value: "ControllerRouterHandler") -> Any:
@@ -77,8 +81,8 @@ def create_app(settings: Settings) -> Litestar:
     """The application. Nothing is connected until it is asked for something, so it starts with all else down."""
     return Application(
         route_handlers=[
-            datasets.routes(),
-            jobs.routes(get_result, list_job_events),
+            datasets.routes(delete_dataset),
+            jobs.routes(get_result, list_job_events, delete_job),
             jobs.batch_routes(),
             processors.routes(),
             schedules.routes(),
@@ -94,6 +98,7 @@ def create_app(settings: Settings) -> Litestar:
         dependencies={
             "settings": Provide(provide_settings, sync_to_thread=False),
             "database": Provide(provide_database, sync_to_thread=False),
+            "watcher": Provide(provide_watcher, sync_to_thread=False),
             "store": Provide(provide_store, sync_to_thread=False),
             "processors": Provide(provide_processors, sync_to_thread=False),
             "schema_head": Provide(provide_schema_head, sync_to_thread=False),
@@ -125,6 +130,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.settings = settings
             app.state.database = database
             app.state.store = store
+            app.state.watcher = Watcher(database, interval_s=settings.watch_s)
             app.state.gate = Gate(settings, database)
             app.state.processors = discover()
             app.state.schema_head = await asyncio.to_thread(head_revision)
@@ -133,6 +139,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             await store.warm()
             return_garbage()
             yield
+            await app.state.watcher.close()
 
     return opened
 
@@ -150,6 +157,11 @@ def provide_database(state: State) -> Database:
 def provide_store(state: State) -> ObjectStore:
     store: ObjectStore = state.store
     return store
+
+
+def provide_watcher(state: State) -> Watcher:
+    watcher: Watcher = state.watcher
+    return watcher
 
 
 def provide_processors(state: State) -> Processors:
@@ -176,8 +188,9 @@ async def serve(settings: Settings) -> int:
     return_large_buffers()
     await _check_door(settings)
     with _listening(settings) as listener:
+        app = create_app(settings)
         config = uvicorn.Config(
-            create_app(settings),
+            app,
             loop="none",
             http="httptools",
             ws="none",
@@ -191,7 +204,7 @@ async def serve(settings: Settings) -> int:
             timeout_graceful_shutdown=STOP_S,
             backlog=BACKLOG,
         )
-        server = Server(config)
+        server = Server(config, app)
         host, port = settings.api_host, settings.api_port
         log.info("api.started", host=host, port=port)
         await server.serve(sockets=[listener])
@@ -200,7 +213,20 @@ async def serve(settings: Settings) -> int:
 
 
 class Server(uvicorn.Server):
-    """Ends by returning: the server's own way is to send itself the signal again, which would end it half-way."""
+    """Ends by returning: the server's own way is to send itself the signal again, which would end it half-way.
+
+    Requests that wait for jobs are answered when it is asked to stop.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: Litestar) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        watcher: Watcher | None = self._app.state.get("watcher")
+        if watcher is not None:
+            watcher.stop()
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -2,12 +2,14 @@
 
 import hmac
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from litestar.connection import ASGIConnection
+from litestar.connection import ASGIConnection, Request
 from litestar.handlers.base import BaseRouteHandler
 
 from gristmill.db.engine import Database
@@ -30,6 +32,9 @@ class Caller:
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+Admission = Callable[[], Awaitable[Caller]]
 
 
 class Gate:
@@ -89,6 +94,12 @@ async def authenticate(connection: ASGIConnection[Any, Any, Any, Any], handler: 
     if not caller.may(needed):
         raise Forbidden(f"The API key lacks the scope {needed.value}.")
     connection.scope["user"] = caller
+
+
+def admission(request: Request[Caller, Any, Any]) -> Admission:
+    """Asks again whether a request may go on: one that lasts must not outlive its key. Raises as `Gate.admit`."""
+    gate: Gate = request.app.state.gate
+    return partial(gate.admit, request.headers.get("Authorization"))
 
 
 def refuse_other_sites(host: str, origin: str | None) -> None:

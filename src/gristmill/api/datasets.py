@@ -16,12 +16,14 @@ from gristmill.api import examples
 from gristmill.api.auth import Caller
 from gristmill.api.document import DatasetId, JsonObject
 from gristmill.api.formats import MEDIA_TYPES
+from gristmill.api.idempotency import REPLAYED, IdempotencyKey, checked_key, idle_s, replay
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, details, documented
 from gristmill.api.submit import Processors
 from gristmill.api.upload import Incoming, Uploads
 from gristmill.db.datasets import FirstJob, get_dataset, list_datasets
 from gristmill.db.engine import Database
+from gristmill.db.idempotency import RequestKey, check_payload, find_answer, note_body
 from gristmill.db.jobs import list_jobs
 from gristmill.db.rows import DatasetRow
 from gristmill.domain.column import Column
@@ -121,7 +123,7 @@ class UploadOperation(Operation):
     summary="Upload a dataset",
     operation_class=UploadOperation,
     request_max_body_size=None,  # the upload counts for itself, against a limit of its own
-    responses=documented(400, 408, 413, 415, 422),
+    responses=documented(400, 408, 409, 413, 415, 422),
     response_description="Stored, and `validating`. `Location` is the dataset; `links.ingest_job` reads it.",
 )
 async def create_dataset(
@@ -138,22 +140,33 @@ async def create_dataset(
     ] = None,
     options: Annotated[str | None, QueryParameter(description="A JSON object of options for reading.")] = None,
     job: Annotated[str | None, QueryParameter(description="Also submit a job of this kind, with its defaults.")] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[Dataset]:
     """Send the file in a form (`multipart/form-data`) or as the body itself. Either is stored while it arrives.
 
     A `Repr-Digest` or `Content-Digest` header (`sha-256=:BASE64:`) is checked; what does not match is not kept. On a
-    form it may be the digest of the file or of the whole body.
+    form it may be the digest of the file or of the whole body. With an `Idempotency-Key`, an upload is the same when
+    its data is, byte by byte, with the same name, format, options and job; it is read to its end to know that.
     """
     first_job = None if job is None else _first_job(find(job, processors))
     incoming = _incoming(request, name=name, data_format=format, options=options)
     uploads = Uploads(settings, database, store)
-    dataset_id = await uploads.take(incoming, request.receive, owner=owner, first_job=first_job)
+    key = _upload_key(idempotency_key, settings, owner=owner)
+    first = None if key is None else await find_answer(database, key)
+    if first is not None:
+        check_payload(first, await uploads.identify(incoming, request.receive, first_job=first_job))
+        if first.body is not None:
+            return replay(first, Dataset)
+    made = None if first is None else first.upload_id
+    dataset_id = made or await uploads.take(incoming, request.receive, owner=owner, first_job=first_job, key=key)
     links = await _job_link(database, dataset_id, owner, kind=INGEST_KIND, name="ingest_job")
     if job is not None:
         links |= await _job_link(database, dataset_id, owner, kind=job, name="job")
     dataset = dataset_of(await _found(database, dataset_id, owner))
     shown = msgspec.structs.replace(dataset, links={**dataset.links, **links})
-    return Response(shown, headers={"Location": f"/datasets/{dataset_id}"})
+    if key is not None:
+        await note_body(database, key, dataset_id, msgspec.json.encode(shown))
+    return Response(shown, headers={"Location": f"/datasets/{dataset_id}", **(REPLAYED if made else {})})
 
 
 @get(
@@ -246,6 +259,13 @@ async def _job_link(database: Database, dataset_id: UUID, owner: str, *, kind: s
     return {name: f"/jobs/{jobs[0].id}"} if jobs else {}
 
 
+def _upload_key(given: str | None, settings: Settings, *, owner: str) -> RequestKey | None:
+    """The key of an upload, whose payload is not known before its end. Raises InvalidRequest."""
+    if given is None:
+        return None
+    return RequestKey(owner=owner, key=checked_key(given), payload_sha256=None, idle_s=idle_s(settings))
+
+
 def _first_job(processor: AnyProcessor) -> FirstJob:
     """A job of this kind with its defaults. Raises InvalidRequest for a kind that can't do without params."""
     return FirstJob(processor.kind, processor.version, msgspec.json.encode(decode_params(processor, b"{}")))
@@ -270,5 +290,6 @@ def _incoming(
     )
 
 
-def routes() -> Router:
-    return Router("/datasets", route_handlers=[create_dataset, list_all_datasets, look_at_dataset], tags=["Datasets"])
+def routes(*more: Any) -> Router:
+    own = [create_dataset, list_all_datasets, look_at_dataset]
+    return Router("/datasets", route_handlers=[*own, *more], tags=["Datasets"])

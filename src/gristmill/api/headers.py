@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
+# In the state of a request that was a HEAD before it became a GET.
+IS_HEAD = "is_head"
+
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

@@ -2,11 +2,12 @@
 
 import math
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import msgspec
-from litestar import Response, Router, get, post
+from litestar import Request, Response, Router, get, post
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.openapi.datastructures import ResponseSpec
@@ -14,10 +15,14 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, QueryParameter
 
 from gristmill.api import examples
+from gristmill.api.auth import Caller, admission
+from gristmill.api.conditions import IfNoneMatch, Prefer, applied, matches, preferred_wait, weak_etag
 from gristmill.api.document import JobId, JsonObject
+from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
-from gristmill.api.submit import JobBatch, JobRequest, Processors, submit
+from gristmill.api.submit import JobBatch, JobRequest, Keyed, Processors, Reply, submit
+from gristmill.api.watch import Watcher, await_job
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel_job, get_job, list_jobs
 from gristmill.db.retry import retry_job
@@ -93,7 +98,10 @@ class JobList(msgspec.Struct, frozen=True):
     status_code=202,
     operation_id="submitJob",
     summary="Submit a job",
-    responses=documented(400, 404, 409, 413, 415, 422),
+    responses={
+        200: ResponseSpec(Job, description="Final already, within what was waited for.", generate_examples=False),
+        **documented(400, 404, 409, 413, 415, 422),
+    },
     response_description="Accepted. `Location` is the job; look again after `Retry-After` seconds.",
 )
 async def submit_job(
@@ -101,23 +109,31 @@ async def submit_job(
         JobRequest,
         BodyKwarg(media_type=RequestEncodingType.JSON, examples=[Example(value=examples.JOB, summary="Metrics")]),
     ],
+    request: Request[Caller, None, State],
     database: NamedDependency[Database],
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
+    watcher: NamedDependency[Watcher],
     owner: NamedDependency[str],
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
 ) -> Response[Job]:
     """Params are checked now: against the kind always, against the columns where the dataset is ready.
 
     On a dataset that is still `validating` the job waits, and is checked against the columns when they are known.
+    With `Prefer: wait=N` the answer waits for the end of the job: 200 if it came, else 202.
     """
-    (row,) = await submit(
-        database,
-        settings,
-        processors,
-        owner=owner,
-        requests=[data],
-    )
-    return Response(job_of(row), headers={"Location": f"/jobs/{row.id}", **retry_after(row)})
+    key = await request_key(request, idempotency_key, settings, owner=owner)
+    if (first := await first_answer(database, key, Job)) is not None:
+        return first
+    keyed = None if key is None else Keyed(key, _reply_of_one)
+    (row,) = await submit(database, settings, processors, owner=owner, requests=[data], keyed=keyed)
+    wait_s = preferred_wait(prefer)
+    if wait_s is not None:
+        admitted = admission(request)
+        row = await await_job(watcher, database, row, admitted=admitted, wait_s=wait_s, until=_is_final)
+    headers = {"Location": f"/jobs/{row.id}", **retry_after(row), **applied(wait_s)}
+    return Response(job_of(row), status_code=200 if wait_s is not None and row.status.final else 202, headers=headers)
 
 
 @get(
@@ -162,12 +178,38 @@ async def list_all_jobs(
     "/{job_id:uuid}",
     operation_id="getJob",
     summary="Look at a job",
-    responses=documented(404),
+    responses={304: ResponseSpec(None, description="It is as it was told before."), **documented(404)},
     response_description="The job. While it is not final, look again after `Retry-After` seconds.",
 )
-async def look_at_job(job_id: JobId, database: NamedDependency[Database], owner: NamedDependency[str]) -> Response[Job]:
+async def look_at_job(
+    job_id: JobId,
+    request: Request[Caller, None, State],
+    database: NamedDependency[Database],
+    watcher: NamedDependency[Watcher],
+    owner: NamedDependency[str],
+    if_none_match: IfNoneMatch = None,
+    prefer: Prefer = None,
+) -> Response[Job]:
+    """With `Prefer: wait=N` the answer waits until the job is another than the `ETag` in `If-None-Match` says, or than
+    it was when asked for. A final job is told at once.
+    """
     row = await found_job(database, job_id, owner=owner)
-    return Response(job_of(row), headers=retry_after(row))
+    wait_s = preferred_wait(prefer)
+    if wait_s is not None:
+        known = if_none_match or _etag(job_of(row))
+        row = await await_job(
+            watcher,
+            database,
+            row,
+            admitted=admission(request),
+            wait_s=wait_s,
+            until=lambda now: not matches(known, _etag(job_of(now))),
+        )
+    job = job_of(row)
+    headers = {"ETag": _etag(job), "Cache-Control": "private, no-cache", **retry_after(row), **applied(wait_s)}
+    if matches(if_none_match, headers["ETag"]):
+        return cast("Response[Job]", Response(None, status_code=304, headers=headers))
+    return Response(job, headers=headers)
 
 
 @post(
@@ -222,13 +264,32 @@ async def submit_batch(
             examples=[Example(value={"jobs": [examples.JOB]}, summary="One job of up to a thousand")],
         ),
     ],
+    request: Request[Caller, None, State],
     database: NamedDependency[Database],
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
     owner: NamedDependency[str],
-) -> JobList:
+    idempotency_key: IdempotencyKey = None,
+) -> Response[JobList]:
     """All of them or none: with one that does not fit, nothing is submitted, and `errors` points at each fault."""
-    rows = await submit(database, settings, processors, owner=owner, requests=data.jobs, batch=True)
+    key = await request_key(request, idempotency_key, settings, owner=owner)
+    if (first := await first_answer(database, key, JobList)) is not None:
+        return first
+    keyed = None if key is None else Keyed(key, _reply_of_many)
+    rows = await submit(database, settings, processors, owner=owner, requests=data.jobs, batch=True, keyed=keyed)
+    return Response(_job_list(rows))
+
+
+def _reply_of_one(rows: list[JobRow]) -> Reply:
+    (row,) = rows
+    return Reply(202, f"/jobs/{row.id}", msgspec.json.encode(job_of(row)))
+
+
+def _reply_of_many(rows: list[JobRow]) -> Reply:
+    return Reply(202, None, msgspec.json.encode(_job_list(rows)))
+
+
+def _job_list(rows: list[JobRow]) -> JobList:
     return JobList(tuple(job_of(row) for row in rows))
 
 
@@ -246,6 +307,15 @@ def retry_after(row: JobRow) -> dict[str, str]:
         return {}
     wait_s = (row.scheduled_at - datetime.now(UTC)).total_seconds() if row.status is JobStatus.PENDING else 0
     return {"Retry-After": str(min(max(math.ceil(wait_s), POLL_S), MAX_POLL_S))}
+
+
+def _is_final(row: JobRow) -> bool:
+    return row.status.final
+
+
+def _etag(job: Job) -> str:
+    # A heartbeat touches the row and tells nothing.
+    return weak_etag(msgspec.structs.replace(job, updated_at=job.created_at))
 
 
 def job_of(row: JobRow) -> Job:

@@ -37,6 +37,7 @@ STATUS = {
     "method-not-allowed": 405,
     "upload-stalled": 408,
     "conflict": 409,
+    "idempotency-key-in-use": 409,
     "result-not-ready": 409,
     "canceled": 409,
     "dataset-failed": 409,
@@ -47,6 +48,7 @@ STATUS = {
     "invalid-input": 422,
     "invalid-request": 422,
     "unknown-kind": 422,
+    "idempotency-key-reused": 422,
     "bad-data": 422,
     "digest-mismatch": 422,
     "internal-error": 500,
@@ -66,7 +68,13 @@ STATUS = {
 
 SCHEMA_STATES = frozenset({"42P01", "42703"})
 
-RETRY_AFTER = {"result-not-ready": "1", "unavailable": "2", "database-unavailable": "2", "store-unavailable": "2"}
+RETRY_AFTER = {
+    "idempotency-key-in-use": "1",
+    "result-not-ready": "1",
+    "unavailable": "2",
+    "database-unavailable": "2",
+    "store-unavailable": "2",
+}
 
 DESCRIPTIONS = {
     400: "The request can't be read, or the cursor does not fit.",

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Response, Router, delete, get, patch, post
+from litestar import Request, Response, Router, delete, get, patch, post
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.openapi.spec import Example
@@ -13,12 +14,16 @@ from litestar.params import BodyKwarg, PathParameter
 from msgspec import Meta
 
 from gristmill.api import examples
+from gristmill.api.auth import Caller
 from gristmill.api.document import JsonObject
+from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.paging import Cursor, Limit, before, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
 from gristmill.api.submit import JobRequest, Processors, checked_job
 from gristmill.db import schedules
 from gristmill.db.engine import Database
+from gristmill.db.enqueue import NewJob
+from gristmill.db.idempotency import creating
 from gristmill.db.schedules import ScheduleRow
 from gristmill.domain.schedule import MissedPolicy, check, times_after
 from gristmill.errors import Fault, InvalidRequest, NotFound
@@ -104,12 +109,17 @@ async def create_schedule(
         ScheduleRequest,
         BodyKwarg(media_type=RequestEncodingType.JSON, examples=[Example(value=EXAMPLE, summary="Every night")]),
     ],
+    request: Request[Caller, None, State],
     database: NamedDependency[Database],
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
     owner: NamedDependency[str],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[Schedule]:
     """The job is checked as `POST /jobs` would. Each time is fired once, by whichever worker is there first."""
+    key = await request_key(request, idempotency_key, settings, owner=owner)
+    if (first := await first_answer(database, key, Schedule)) is not None:
+        return first
     check(data.cron, data.time_zone)
     if data.job.scheduled_at is not None or (data.job.input is not None and data.job.input.job_id is not None):
         pointer = "/job/input" if data.job.scheduled_at is None else "/job/scheduled_at"
@@ -117,28 +127,37 @@ async def create_schedule(
         raise InvalidRequest("The job does not fit a schedule.", errors=(fault,))
     job = await checked_job(database, settings, processors, owner=owner, request=data.job, under="/job")
     now = await schedules.database_time(database)
-    row = await schedules.create_schedule(
-        database,
-        {
-            "owner": owner,
-            "name": data.name,
-            "cron": data.cron,
-            "time_zone": data.time_zone,
-            "missed": data.missed,
-            "paused": data.paused,
-            "dataset_id": job.dataset_id,
-            "kind": job.kind,
-            "kind_version": job.kind_version,
-            "params": job.params.decode(),
-            "labels": job.labels.decode(),
-            "priority": job.priority,
-            "limit_key": job.limit_key,
-            "max_attempts": job.max_attempts,
-            "timeout_s": job.timeout_s,
-            "next_at": times_after(data.cron, data.time_zone, now, 1)[0],
-        },
-    )
+    values = _values(data, job, owner=owner, now=now)
+    if key is None:
+        row = await schedules.create_schedule(database, values)
+    else:
+        async with creating(database, key) as creation:
+            row = await schedules.insert_schedule(creation.session, values)
+            body = msgspec.json.encode(_schedule(row))
+            await creation.answered(status=201, location=f"/schedules/{row.id}", body=body)
     return Response(_schedule(row), headers={"Location": f"/schedules/{row.id}"})
+
+
+def _values(data: ScheduleRequest, job: NewJob, *, owner: str, now: datetime) -> dict[str, Any]:
+    """The columns of a new schedule."""
+    return {
+        "owner": owner,
+        "name": data.name,
+        "cron": data.cron,
+        "time_zone": data.time_zone,
+        "missed": data.missed,
+        "paused": data.paused,
+        "dataset_id": job.dataset_id,
+        "kind": job.kind,
+        "kind_version": job.kind_version,
+        "params": job.params.decode(),
+        "labels": job.labels.decode(),
+        "priority": job.priority,
+        "limit_key": job.limit_key,
+        "max_attempts": job.max_attempts,
+        "timeout_s": job.timeout_s,
+        "next_at": times_after(data.cron, data.time_zone, now, 1)[0],
+    }
 
 
 @get(

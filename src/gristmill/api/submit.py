@@ -1,6 +1,7 @@
 """Taking jobs in: what a request for one looks like, how it is checked, and how it becomes a row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -11,7 +12,8 @@ from msgspec import Meta
 from gristmill.api.document import JsonObject
 from gristmill.db.datasets import get_datasets
 from gristmill.db.engine import Database
-from gristmill.db.enqueue import NewJob, enqueue_jobs
+from gristmill.db.enqueue import NewJob, enqueue_jobs, insert_jobs
+from gristmill.db.idempotency import RequestKey, creating
 from gristmill.db.jobs import get_jobs
 from gristmill.db.rows import DatasetRow, JobRow
 from gristmill.domain.column import Column
@@ -77,6 +79,22 @@ class Sources(msgspec.Struct, frozen=True):
     jobs: Mapping[UUID, JobRow]
 
 
+class Reply(msgspec.Struct, frozen=True):
+    """What is answered to a request that creates, in the form in which it is kept for a replay."""
+
+    status: int
+    location: str | None
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """The key of a submission, and how its answer is made of the rows: they are committed together."""
+
+    key: RequestKey
+    reply: Callable[[list[JobRow]], Reply]
+
+
 async def submit(
     database: Database,
     settings: Settings,
@@ -85,6 +103,7 @@ async def submit(
     owner: str,
     requests: Sequence[JobRequest],
     batch: bool = False,
+    keyed: Keyed | None = None,
 ) -> list[JobRow]:
     """Check jobs and put them in the queue, all or none. In a batch all faults are told, each under `/jobs/<n>`.
 
@@ -92,6 +111,7 @@ async def submit(
         UnknownKind, InvalidRequest: one does not fit.
         NotFound: no such dataset or job of this owner.
         DatasetFailed, InputFailed: nothing can be done with it.
+        KeyInUse: another request with the same key is under way.
     """
     sources = await _sources(database, requests, owner=owner)
     jobs: list[NewJob] = []
@@ -105,8 +125,18 @@ async def submit(
             faults += _under(f"/jobs/{place}", error)
     if faults:
         raise InvalidRequest("Some of the jobs do not fit; none was submitted.", errors=tuple(faults))
-    rows = [row for row in await enqueue_jobs(database, jobs) if row is not None]
-    if len(rows) < len(jobs):
+    if keyed is None:
+        return _all_of(await enqueue_jobs(database, jobs))
+    async with creating(database, keyed.key) as creation:
+        rows = _all_of(await insert_jobs(creation.driver, jobs))
+        reply = keyed.reply(rows)
+        await creation.answered(status=reply.status, location=reply.location, body=reply.body)
+    return rows
+
+
+def _all_of(made: Sequence[JobRow | None]) -> list[JobRow]:
+    rows = [row for row in made if row is not None]
+    if len(rows) < len(made):
         raise DatasetFailed("The dataset could not be made ready.")
     return rows
 

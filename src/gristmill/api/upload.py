@@ -9,14 +9,16 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from gristmill.api.form import Form
 from gristmill.api.formats import Described, describe, promised_digest
+from gristmill.api.idempotency import payload_digest
 from gristmill.db.datasets import FirstJob, begin_upload, commit_upload, drop_upload, get_dataset, touch_upload
 from gristmill.db.engine import Database
+from gristmill.db.idempotency import RequestKey
 from gristmill.domain.manifest import original_key
 from gristmill.errors import (
     BadData,
@@ -72,7 +74,13 @@ class Uploads:
         self._store = store
 
     async def take(
-        self, incoming: Incoming, receive: "Receive", *, owner: str, first_job: FirstJob | None = None
+        self,
+        incoming: Incoming,
+        receive: "Receive",
+        *,
+        owner: str,
+        first_job: FirstJob | None = None,
+        key: RequestKey | None = None,
     ) -> UUID:
         """Store the body and make it a dataset, with a first job on it if one is given; answers the dataset's id.
 
@@ -80,30 +88,47 @@ class Uploads:
             UnsupportedFormat, InvalidRequest, MalformedRequest, BadData, TooLarge, DigestMismatch: it does not fit.
             UploadAborted, UploadStalled: it did not come to its end.
             DatabaseUnavailable, StoreUnavailable: it could not be stored.
+            KeyInUse: another request with the key is under way.
         """
         promised = self._checked_early(incoming)
-        upload_id = await begin_upload(self._database, owner=owner)
-        key = original_key(str(upload_id))
+        upload_id = await begin_upload(self._database, owner=owner, key=key)
+        place = original_key(str(upload_id))
         bucket = self._settings.s3_datasets_bucket
         # The type a browser would be told is never the sender's choice.
-        writer = self._store.writer(bucket, key, media_type="application/octet-stream")
+        writer = self._store.writer(bucket, place, media_type="application/octet-stream")
         try:
             async with self._kept_alive(upload_id):
-                body = Body(
-                    receive,
-                    idle_s=self._settings.upload_idle_s,
-                    max_bytes=self._settings.max_upload_bytes + FORM_OVERHEAD,
-                    hashed=incoming.is_form and bool(promised),
-                )
-                described = await self._stream(incoming, body, writer)
-                _check_content(writer.size_bytes, {writer.sha256, body.sha256}, promised)
+                described = await self._received(incoming, receive, promised, writer)
                 await writer.finish()
         except BaseException as error:
             await uninterrupted(self._drop(upload_id, writer, error))
             raise
-        await uninterrupted(self._commit(upload_id, owner, described, writer, first_job))
+        if key is not None:
+            key = replace(key, payload_sha256=_identity(described, writer, first_job))
+        await uninterrupted(self._commit(upload_id, owner, described, writer, first_job, key))
         log.info("upload.stored", dataset_id=str(upload_id), bytes=writer.size_bytes)
         return upload_id
+
+    async def identify(self, incoming: Incoming, receive: "Receive", *, first_job: FirstJob | None) -> str:
+        """Read a body to its end and keep nothing of it; answers what makes two uploads the same.
+
+        Raises as `take` does for what does not fit or does not come to its end.
+        """
+        promised = self._checked_early(incoming)
+        measure = Measure()
+        described = await self._received(incoming, receive, promised, measure)
+        return _identity(described, measure, first_job)
+
+    async def _received(self, incoming: Incoming, receive: "Receive", promised: Set[str], sink: "Sink") -> Described:
+        body = Body(
+            receive,
+            idle_s=self._settings.upload_idle_s,
+            max_bytes=self._settings.max_upload_bytes + FORM_OVERHEAD,
+            hashed=incoming.is_form and bool(promised),
+        )
+        described = await self._stream(incoming, body, sink)
+        _check_content(sink.size_bytes, {sink.sha256, body.sha256}, promised)
+        return described
 
     def _checked_early(self, incoming: Incoming) -> frozenset[str]:
         """Refuse what can be refused before a byte is read; answers the promised digests."""
@@ -126,11 +151,11 @@ class Uploads:
             options=incoming.options,
         )
 
-    async def _stream(self, incoming: Incoming, body: "Body", writer: UploadWriter) -> Described:
+    async def _stream(self, incoming: Incoming, body: "Body", sink: "Sink") -> Described:
         async def on_file(content: bytes) -> None:
-            if writer.size_bytes + len(content) > self._settings.max_upload_bytes:
+            if sink.size_bytes + len(content) > self._settings.max_upload_bytes:
                 raise self._too_large()
-            await writer.write(content)
+            await sink.write(content)
 
         if not incoming.is_form:
             async for chunk in body.chunks():
@@ -167,7 +192,13 @@ class Uploads:
                 alive = await touch_upload(self._database, upload_id)
 
     async def _commit(
-        self, upload_id: UUID, owner: str, described: Described, writer: UploadWriter, first_job: FirstJob | None
+        self,
+        upload_id: UUID,
+        owner: str,
+        described: Described,
+        writer: UploadWriter,
+        first_job: FirstJob | None,
+        key: RequestKey | None,
     ) -> None:
         try:
             committed = await commit_upload(
@@ -184,6 +215,7 @@ class Uploads:
                 max_attempts=self._settings.max_attempts,
                 timeout_s=self._settings.job_timeout_s,
                 first_job=first_job,
+                key=key,
             )
         except DatabaseUnavailable:
             # It may have been committed before the connection died: the object stays until that is known.
@@ -214,6 +246,41 @@ class Uploads:
         except Unavailable as error:
             why = f"{why}, {error.code}"
         log.info("upload.dropped", dataset_id=str(upload_id), reason=why)
+
+
+def _identity(described: Described, content: "Sink", first_job: FirstJob | None) -> str:
+    """What makes two uploads the same: the bytes of the data, and all that was said of them."""
+    told = (described.name, described.data_format, described.media_type, described.options.decode())
+    job = None if first_job is None else first_job.kind
+    return payload_digest("/datasets", [*told, job, content.size_bytes, content.sha256])
+
+
+class Sink(Protocol):
+    """Where the data goes while it arrives."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    async def write(self, content: bytes, /) -> None: ...
+
+
+class Measure:
+    """A sink that keeps the size and the SHA-256 of the data alone."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self._digest = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    async def write(self, content: bytes, /) -> None:
+        self.size_bytes += len(content)
+        self._digest.update(content)
 
 
 def _check_content(size_bytes: int, found: Set[str | None], promised: Set[str]) -> None:

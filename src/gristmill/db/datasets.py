@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from gristmill.db.dependents import RELEASE, fail_waiting
 from gristmill.db.engine import Database, Driver
+from gristmill.db.idempotency import RequestKey, creating, finish_upload
 from gristmill.db.models import Dataset
 from gristmill.db.rows import DatasetRow, dataset_row
 from gristmill.domain.dataset import DataFormat, DatasetStatus
@@ -65,11 +66,23 @@ WHERE id = $1 AND status = 'validating'
 """
 
 
-async def begin_upload(database: Database, *, owner: str) -> UUID:
-    """Note that an upload begins, before its first byte is stored. Answers the id its dataset will have."""
-    async with database.driver() as driver:
-        upload_id: UUID = await driver.fetchval(BEGIN_UPLOAD, owner)
-        return upload_id
+COLUMNS = tuple(Dataset.__table__.columns[name] for name in DatasetRow.__struct_fields__)
+
+
+async def begin_upload(database: Database, *, owner: str, key: RequestKey | None = None) -> UUID:
+    """Note that an upload begins, before its first byte is stored. Answers the id its dataset will have.
+
+    Raises KeyInUse: another request with the key is under way.
+    """
+    upload_id: UUID
+    if key is None:
+        async with database.driver() as driver:
+            upload_id = await driver.fetchval(BEGIN_UPLOAD, owner)
+    else:
+        async with creating(database, key) as creation:
+            upload_id = await creation.driver.fetchval(BEGIN_UPLOAD, owner)
+            await creation.upload_begun(upload_id)
+    return upload_id
 
 
 async def touch_upload(database: Database, upload_id: UUID) -> bool:
@@ -124,9 +137,13 @@ async def commit_upload(
     max_attempts: int,
     timeout_s: int,
     first_job: FirstJob | None = None,
+    key: RequestKey | None = None,
 ) -> bool:
-    """Make the upload a dataset, with its jobs, in one statement; False when the sweep has taken the upload."""
-    async with database.driver() as driver:
+    """Make the upload a dataset, with its jobs, in one statement; False when the sweep has taken the upload.
+
+    Raises KeyInUse: a later request has taken the key.
+    """
+    async with database.driver() as driver, driver.transaction():
         added = await driver.fetchval(
             COMMIT_UPLOAD,
             upload_id,
@@ -144,11 +161,13 @@ async def commit_upload(
             first_job.kind_version if first_job else None,
             first_job.params.decode() if first_job else None,
         )
+        if added is not None and key is not None:
+            await finish_upload(driver, key, upload_id, location=f"/datasets/{upload_id}")
     return added is not None
 
 
 async def get_dataset(database: Database, dataset_id: UUID, *, owner: str) -> DatasetRow | None:
-    statement = select(Dataset.__table__).where(Dataset.id == dataset_id, Dataset.owner == owner)
+    statement = select(*COLUMNS).where(Dataset.deleted_at.is_(None), Dataset.id == dataset_id, Dataset.owner == owner)
     async with database.session() as session:
         record = (await session.execute(statement)).mappings().one_or_none()
     return None if record is None else dataset_row(dict(record))
@@ -156,7 +175,7 @@ async def get_dataset(database: Database, dataset_id: UUID, *, owner: str) -> Da
 
 async def get_datasets(database: Database, ids: Sequence[UUID], *, owner: str) -> list[DatasetRow]:
     """Those of the datasets that there are, and are this owner's."""
-    statement = select(Dataset.__table__).where(Dataset.id.in_(ids), Dataset.owner == owner)
+    statement = select(*COLUMNS).where(Dataset.deleted_at.is_(None), Dataset.id.in_(ids), Dataset.owner == owner)
     async with database.session() as session:
         records = (await session.execute(statement)).mappings().all()
     return [dataset_row(dict(record)) for record in records]
@@ -173,7 +192,12 @@ async def list_datasets(
     name: str | None = None,
 ) -> list[DatasetRow]:
     """A page of an owner's datasets, newest first, below `before`."""
-    statement = select(Dataset.__table__).where(Dataset.owner == owner).order_by(Dataset.id.desc()).limit(limit)
+    statement = (
+        select(*COLUMNS)
+        .where(Dataset.deleted_at.is_(None), Dataset.owner == owner)
+        .order_by(Dataset.id.desc())
+        .limit(limit)
+    )
     if before is not None:
         statement = statement.where(Dataset.id < before)
     if status is not None:

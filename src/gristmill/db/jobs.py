@@ -1,13 +1,13 @@
 """Statements on jobs that users cause: read, list, cancel, try again. Each is bounded by owner."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import select
 
 from gristmill.db.datasets import settle_datasets
 from gristmill.db.dependents import Ended, settle_dependents
-from gristmill.db.engine import Database
+from gristmill.db.engine import Database, Driver
 from gristmill.db.models import Job
 from gristmill.db.rows import JOB_COLUMNS, EventRow, JobRow, event_row, job_row
 from gristmill.domain.job import INGEST_KIND, JobStatus
@@ -42,6 +42,13 @@ SELECT id, job_id, at, type, attempt, data FROM job_events
 WHERE job_id = $1 AND owner = $2 AND id > $3 ORDER BY id LIMIT $4
 """
 
+# All that a user would call a change, as one number; a heartbeat is none.
+STATES = """
+SELECT id, hashtextextended(ROW (status, lease, attempt, progress, cancel_requested_at, blocked, waits_for, reused_from,
+    scheduled_at, started_at, finished_at)::text, 0) AS state
+FROM jobs WHERE id = ANY ($1::uuid[]) AND owner = ANY ($2::text[])
+"""
+
 COLUMNS = tuple(Job.__table__.columns[name] for name in JOB_COLUMNS)
 
 
@@ -56,6 +63,13 @@ async def get_jobs(database: Database, ids: Sequence[UUID], *, owner: str) -> li
     async with database.session() as session:
         records = (await session.execute(select(*COLUMNS).where(Job.id.in_(ids), Job.owner == owner))).mappings().all()
     return [job_row(dict(record)) for record in records]
+
+
+async def job_states(database: Database, ids: Collection[UUID], *, owners: Collection[str]) -> dict[UUID, int]:
+    """A number for each of the jobs, another one whenever something of it has changed that its owner can see."""
+    async with database.driver() as driver:
+        records = await driver.fetch(STATES, list(ids), list(owners))
+    return {record["id"]: record["state"] for record in records}
 
 
 async def list_jobs(
@@ -88,14 +102,19 @@ async def cancel_job(database: Database, job_id: UUID, *, owner: str) -> JobStat
     Answers the status after it (canceled or running). None: no such job of this owner, or it is final.
     """
     async with database.driver() as driver, driver.transaction():
-        record = await driver.fetchrow(CANCEL, job_id, owner)
-        if record is None:
-            return None
-        status = JobStatus(record["status"])
-        if record["kind"] == INGEST_KIND and status is JobStatus.CANCELED:
-            await settle_datasets(driver, {record["dataset_id"]: Canceled()})
-        if record["awaited"] and status is JobStatus.CANCELED:
-            await settle_dependents(driver, [Ended(job_id, status)])
+        return await cancel(driver, job_id, owner=owner)
+
+
+async def cancel(driver: Driver, job_id: UUID, *, owner: str) -> JobStatus | None:
+    """The same, in the caller's transaction."""
+    record = await driver.fetchrow(CANCEL, job_id, owner)
+    if record is None:
+        return None
+    status = JobStatus(record["status"])
+    if record["kind"] == INGEST_KIND and status is JobStatus.CANCELED:
+        await settle_datasets(driver, {record["dataset_id"]: Canceled()})
+    if record["awaited"] and status is JobStatus.CANCELED:
+        await settle_dependents(driver, [Ended(job_id, status)])
     return status
 
 

@@ -64,6 +64,11 @@ NOW = func.now()
 
 
 class Dataset(Table):
+    """A dataset that was removed stays as a stub (`deleted_at`), because jobs name it; it is `failed`, and never shown.
+
+    `objects_left`: what it had in the bucket is still to be removed.
+    """
+
     __tablename__ = "datasets"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
@@ -88,6 +93,8 @@ class Dataset(Table):
     error: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    deleted_at: Mapped[datetime | None]
+    objects_left: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
         CheckConstraint("owner <> ''", name="owner"),
@@ -102,6 +109,7 @@ class Dataset(Table):
         ),
         CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name="failed_says_why"),
         Index("ix_datasets_owner_page", "owner", text("id DESC")),
+        Index("ix_datasets_objects_left", "deleted_at", postgresql_where=text("objects_left")),
     )
 
 
@@ -116,6 +124,32 @@ class Upload(Table):
     touched_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
     __table_args__ = (CheckConstraint("owner <> ''", name="owner"), Index("ix_uploads_touched_at", "touched_at"))
+
+
+class IdempotencyKey(Table):
+    """A key that a user gave to a request that creates, and what was answered to it.
+
+    The row commits together with what was created. Without a `status` an upload under that key is under way, for as
+    long as the upload's row lives.
+    """
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    upload_id: Mapped[UUID | None]
+    payload_sha256: Mapped[str | None]
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    location: Mapped[str | None]
+    body: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        CheckConstraint("owner <> ''", name="owner"),
+        CheckConstraint("(status IS NULL) = (payload_sha256 IS NULL)", name="answer"),
+        CheckConstraint("status IS NOT NULL OR upload_id IS NOT NULL", name="under_way"),
+        Index("ix_idempotency_keys_created_at", "created_at"),
+    )
 
 
 class Job(Table):

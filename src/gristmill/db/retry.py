@@ -16,10 +16,13 @@ SELECT kind, dataset_id, input_job_id FROM jobs
 WHERE id = $1 AND owner = $2 AND status IN ('failed', 'canceled') FOR UPDATE
 """
 REOPEN = """
-UPDATE datasets SET status = 'validating', error = NULL, updated_at = now() WHERE id = $1 AND status = 'failed'
+UPDATE datasets SET status = 'validating', error = NULL, updated_at = now()
+WHERE id = $1 AND status = 'failed' AND deleted_at IS NULL
+RETURNING true
 """
 DATASET = "SELECT status FROM datasets WHERE id = $1 FOR SHARE"
-SOURCE = "SELECT status FROM jobs WHERE id = $1 AND owner = $2"
+# Locked, so that it is not removed before we have committed.
+SOURCE = "SELECT status FROM jobs WHERE id = $1 AND owner = $2 FOR SHARE"
 
 # All its attempts are before it again. Where somebody else does the same work by now, it does its own without a key.
 AGAIN = """
@@ -54,7 +57,8 @@ async def retry_job(database: Database, job_id: UUID, *, owner: str) -> bool:
         if job is None:
             return False
         if job["kind"] == INGEST_KIND:
-            await driver.execute(REOPEN, job["dataset_id"])
+            if not await driver.fetchval(REOPEN, job["dataset_id"]):
+                raise DatasetFailed("The dataset was removed")
             waits_for = None
         else:
             waits_for = await _waits_for(driver, job, owner)

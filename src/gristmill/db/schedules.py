@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gristmill.db.engine import Database, Driver
 from gristmill.db.enqueue import NewJob, insert_jobs
@@ -71,8 +72,13 @@ async def database_time(database: Database) -> datetime:
 async def create_schedule(database: Database, values: dict[str, Any]) -> ScheduleRow:
     """Add a schedule; `values` by column, JSON as text."""
     async with database.session() as session:
-        statement = insert(Schedule).values(values).returning(*COLUMNS)
-        return _row((await session.execute(statement)).mappings().one())
+        return await insert_schedule(session, values)
+
+
+async def insert_schedule(session: AsyncConnection, values: dict[str, Any]) -> ScheduleRow:
+    """The same, in the caller's transaction."""
+    statement = insert(Schedule).values(values).returning(*COLUMNS)
+    return _row((await session.execute(statement)).mappings().one())
 
 
 async def get_schedule(database: Database, schedule_id: UUID, *, owner: str) -> ScheduleRow | None:

@@ -51,6 +51,11 @@ def original_key(dataset_id: str) -> str:
     return f"{dataset_id}/original"
 
 
+def dataset_prefix(dataset_id: str) -> str:
+    """What all objects of a dataset are under."""
+    return f"{dataset_id}/"
+
+
 def ingest_prefix(dataset_id: str, lease: int) -> str:
     return f"{dataset_id}/parts/{lease}/"
 

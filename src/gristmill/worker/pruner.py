@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from gristmill.db.engine import Database
+from gristmill.db.idempotency import forget_keys
 from gristmill.db.retention import FIRST, forget_rates, prune_jobs
 from gristmill.settings import Settings
 from gristmill.worker.tasks import Counts
@@ -35,4 +36,5 @@ class Pruner:
             self._after = walked.after or FIRST
             if walked.after is None:
                 break
-        return {"pruned": pruned, "rates": await forget_rates(self._database)}
+        rates, keys = await forget_rates(self._database), await forget_keys(self._database)
+        return {"pruned": pruned, "rates": rates, "keys": keys}

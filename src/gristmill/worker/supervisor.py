@@ -19,6 +19,7 @@ from gristmill.settings import Settings
 from gristmill.telemetry import frames, get_logger
 from gristmill.worker.attempt import Attempts
 from gristmill.worker.cleaner import Cleaner
+from gristmill.worker.clearer import Clearer
 from gristmill.worker.completer import Completer
 from gristmill.worker.executor import Executor
 from gristmill.worker.heartbeat import HeartbeatSender
@@ -113,6 +114,7 @@ class Supervisor:
         self._chores: list[Chore] = [
             Rescuer(settings, database, on_jobs=self._producer.hurry),
             Sweeper(settings, database, store),
+            Clearer(settings, database, store),
             Pruner(settings, database),
             Scheduler(database, on_jobs=self._producer.hurry),
         ]
