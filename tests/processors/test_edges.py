@@ -12,18 +12,26 @@ import pytest
 from gristmill.processors import duplicates, frequencies, hashes
 from tests.processors.folder import KINDS, by_name, columns_of, process
 
-PARAMS: dict[str, dict[str, Any]] = {
-    "metrics": {},
-    "anomalies": {"method": "modified_zscore"},
-    "normalize": {
-        "steps": [
-            {"op": "drop_duplicates"},
-            {"op": "fill_nulls", "strategy": "median"},
-            {"op": "fill_nulls", "strategy": "mode"},
-            {"op": "scale", "method": "robust"},
-        ]
-    },
-}
+PARAMS: list[tuple[str, dict[str, Any]]] = [
+    ("metrics", {}),
+    ("anomalies", {"method": "modified_zscore"}),
+    ("anomalies", {"method": "iqr", "contamination": 0.1}),
+    ("anomalies", {"method": "hbos"}),
+    ("anomalies", {"method": "copod"}),
+    ("anomalies", {"method": "ecod", "threshold": 0.5}),
+    (
+        "normalize",
+        {
+            "steps": [
+                {"op": "drop_duplicates"},
+                {"op": "fill_nulls", "strategy": "median"},
+                {"op": "fill_nulls", "strategy": "mode"},
+                {"op": "scale", "method": "robust"},
+            ]
+        },
+    ),
+]
+EACH = pytest.mark.parametrize(("kind", "params"), PARAMS)
 MIXED = pl.DataFrame(
     {
         "x": [1.5, float("inf"), float("nan"), None, -2.0],
@@ -49,21 +57,21 @@ MIXED = pl.DataFrame(
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EACH
 @pytest.mark.parametrize("rows", [0, 1, 2, 5])
 @pytest.mark.parametrize("parts", [1, 4])
-def test_every_type_and_any_height(kind: str, rows: int, parts: int, tmp_path: Path) -> None:
-    finished, folder = process(kind, MIXED.head(rows), PARAMS[kind], tmp_path, parts=parts)
+def test_every_type_and_any_height(kind: str, params: dict[str, Any], rows: int, parts: int, tmp_path: Path) -> None:
+    finished, folder = process(kind, MIXED.head(rows), params, tmp_path, parts=parts)
     assert finished.rows_in == rows == finished.rows_out + finished.rows_dropped
     if kind == "normalize":
         assert folder.rows.columns == MIXED.columns
         assert folder.rows.height == finished.rows_out
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_all_null_columns(kind: str, tmp_path: Path) -> None:
+@EACH
+def test_all_null_columns(kind: str, params: dict[str, Any], tmp_path: Path) -> None:
     frame = MIXED.clear(7)
-    finished, folder = process(kind, frame, PARAMS[kind], tmp_path, parts=2)
+    finished, folder = process(kind, frame, params, tmp_path, parts=2)
     assert finished.rows_in == 7
     assert folder.report["warnings"]
 
@@ -103,10 +111,10 @@ def test_infinite_values_are_anomalies_and_no_part_of_the_fit(tmp_path: Path) ->
     assert folder.report["columns"][0]["values"] == 4
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_two_thousand_columns(kind: str, tmp_path: Path) -> None:
+@EACH
+def test_two_thousand_columns(kind: str, params: dict[str, Any], tmp_path: Path) -> None:
     frame = pl.DataFrame(np.random.default_rng(1).normal(size=(40, 2000)))
-    finished, _ = process(kind, frame, PARAMS[kind], tmp_path, parts=2)
+    finished, _ = process(kind, frame, params, tmp_path, parts=2)
     assert finished.rows_in == 40
 
 
@@ -144,3 +152,7 @@ def test_many_values_are_approximate_and_labelled(tmp_path: Path, monkeypatch: p
     duplicates_found = folder.report["dataset"]["duplicate_rows"]
     assert duplicates_found["label"] == "sampled"
     assert duplicates_found["value"] == pytest.approx(5999, rel=0.3)
+
+
+def test_every_kind_is_tried_at_the_edges() -> None:
+    assert {kind for kind, _ in PARAMS} == set(KINDS)

@@ -20,12 +20,20 @@ class Method(StrEnum):
     ZSCORE = "zscore"
     MODIFIED_ZSCORE = "modified_zscore"
     IQR = "iqr"
+    HBOS = "hbos"
+    COPOD = "copod"
+    ECOD = "ecod"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether each column has bounds; if not, a row's score is the mean of its columns' scores."""
+        return self in THRESHOLDS
 
 
 THRESHOLDS = {Method.ZSCORE: 3.0, Method.MODIFIED_ZSCORE: 3.5, Method.IQR: 1.5}
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class Bounds(msgspec.Struct, frozen=True, tag="bounds"):
     """A value's score is its distance below `lower` or above `upper`, in units of `unit`; at most 0 between them.
 
     `unit` is None for a degenerate column, which is not judged; `note` says why, or which fallback was taken.
@@ -36,6 +44,10 @@ class Bounds(msgspec.Struct, frozen=True):
     upper: float = 0.0
     unit: float | None = None
     note: str | None = None
+
+    @property
+    def judged(self) -> bool:
+        return self.unit is not None
 
     def low(self, threshold: float) -> float | None:
         return None if self.unit is None else self.lower - threshold * self.unit
@@ -69,6 +81,8 @@ def bounds(column: str, spread: Spread, method: Method) -> Bounds:
             found = _modified(column, spread)
         case Method.IQR:
             found = _tukey(column, spread)
+        case _:
+            raise ValueError(f"{method} has no bounds")
     if found.unit is not None and not (math.isfinite(found.unit) and found.unit > 0):
         return Bounds(column, note="too wide for float64")
     return found
