@@ -17,6 +17,8 @@ PARAMS: list[tuple[str, dict[str, Any]]] = [
     ("anomalies", {"method": "modified_zscore"}),
     ("anomalies", {"method": "iqr", "contamination": 0.1}),
     ("anomalies", {"method": "hbos"}),
+    ("anomalies", {"method": "zscore", "by": ["Größe 📏", "flag", "day"]}),
+    ("anomalies", {"method": "seasonal", "time_column": "zoned", "season": "hour_of_week"}),
     ("anomalies", {"method": "copod"}),
     ("anomalies", {"method": "ecod", "threshold": 0.5}),
     (
@@ -114,6 +116,7 @@ def test_infinite_values_are_anomalies_and_no_part_of_the_fit(tmp_path: Path) ->
 @EACH
 def test_two_thousand_columns(kind: str, params: dict[str, Any], tmp_path: Path) -> None:
     frame = pl.DataFrame(np.random.default_rng(1).normal(size=(40, 2000)))
+    frame = frame.with_columns(MIXED["zoned", "Größe 📏", "flag", "day"][[0] * 40])
     finished, _ = process(kind, frame, params, tmp_path, parts=2)
     assert finished.rows_in == 40
 

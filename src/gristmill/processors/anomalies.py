@@ -12,12 +12,13 @@ from polars import selectors as cs
 
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
-from gristmill.processors import densities, flagging, spread, values
-from gristmill.processors.bounds import THRESHOLDS, Bounds, Method, bounds, masking
-from gristmill.processors.columns import Chosen, Family, resolve
+from gristmill.processors import densities, findings, flagging, grouping, spread, values
+from gristmill.processors.bounds import THRESHOLDS, Bounds, Method, bounds
+from gristmill.processors.columns import Chosen, Family, Names, resolve
 from gristmill.processors.contract import ROW, Again, Planned, Processor
 from gristmill.processors.densities import Counts, Grid, Tails
 from gristmill.processors.flagging import BEST, Counted, Judge, Ranked
+from gristmill.processors.grouping import Grouped, Grouping, Season
 from gristmill.processors.quantiles import Search
 from gristmill.processors.spread import Pass, Spread
 from gristmill.processors.values import Limits
@@ -39,6 +40,9 @@ class AnomaliesParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[float, Meta(gt=0, le=0.5, description="Flag at most this share of the rows, highest scores first.")]
         | None
     ) = None
+    by: Annotated[Names | None, Meta(description="Judge rows among those that are the same in these columns.")] = None
+    time_column: Annotated[str | None, Meta(description="For `seasonal`.")] = None
+    season: Annotated[Season | None, Meta(description="For `seasonal`; null: `hour_of_day`.")] = None
     bins: Annotated[int, Meta(ge=2, le=1000, description="For `hbos`; null: the square root of the values.")] | None = (
         None
     )
@@ -48,9 +52,9 @@ class AnomaliesParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(Planned, frozen=True, kw_only=True):
-    """What is known, in the order it is found: `spreads`, `grids` (for `hbos`), `judges`, `threshold`; then a count.
+    """What is known, in the order it is found: the groups' keys, `spreads`, `grids` for `hbos`, `judges`, `threshold`.
 
-    `search` is the threshold's, while it is looked for.
+    Then rows are counted. `spreads` are by group, then by column. `search` is the threshold's, while it is looked for.
     """
 
     columns: tuple[Column, ...]
@@ -62,6 +66,7 @@ class Plan(Planned, frozen=True, kw_only=True):
     limit_rows: int
     limit: Limits
     spreads: tuple[Spread, ...]
+    grouping: Grouping | None = None
     grids: tuple[Grid, ...] = ()
     judges: tuple[Judge, ...] = ()
     search: Search | None = None
@@ -71,12 +76,18 @@ class Plan(Planned, frozen=True, kw_only=True):
         """Whether a row's score is the mean of its columns', not the highest."""
         return not self.method.bounded
 
+    @property
+    def most_groups(self) -> int:
+        return grouping.MOST_CELLS // len(self.columns)
+
 
 class State(msgspec.Struct, frozen=True):
     """What one pass saw; which field is filled depends on what the plan still lacks."""
 
     limit: Limits
     limit_rows: int
+    keys: tuple[str, ...] | None = None
+    most_groups: int = 0
     passes: tuple[Pass, ...] = ()
     bins: tuple[Counts, ...] = ()
     ranked: Ranked | None = None
@@ -107,6 +118,10 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
       the outliers themselves. Where MAD is 0, |x - median| / (1.253314 · mean absolute deviation) is used, and the
       report says so.
     - `iqr`: distance outside the quartiles / (q3 - q1); threshold 1.5 (Tukey, 1977). Linear quantiles.
+    - `seasonal`: the modified z-score among the values of the same phase of a `season` of the time column, such as the
+      same hour of the day. A trend is not taken out.
+
+    With `by`, rows are judged among those that are the same in these columns, with these methods alone.
 
     These add up how rare each value of a row is; a row's score is the mean of its columns, in nats:
 
@@ -139,6 +154,7 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
             fault = Fault("/params/columns", "The dataset has no such numeric column.")
             raise InvalidRequest("There is nothing to judge.", errors=(fault,))
         _check(params)
+        groups = _grouping(columns, params)
         share = params.contamination
         if params.threshold is None and share is None and not params.method.bounded:
             share = CONTAMINATION
@@ -150,25 +166,37 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
             contamination=share,
             bins=params.bins,
             limit_rows=params.limit_rows,
-            limit=values.limits(len(chosen)),
-            spreads=(_wanted(params.method),) * len(chosen),
+            limit=values.limits(grouping.MOST_CELLS if groups else len(chosen)),
+            spreads=() if groups else (_wanted(params.method),) * len(chosen),
+            grouping=groups,
         )
 
     def partial(self, frame: pl.LazyFrame, plan: Plan) -> State:
         state = State(plan.limit, plan.limit_rows)
+        if plan.grouping is not None and plan.grouping.keys is None:
+            keys = plan.grouping.collect(frame, plan.most_groups)
+            return msgspec.structs.replace(state, keys=keys, most_groups=plan.most_groups)
+        rows = flagging.look(frame, plan.judges, plan.grouping)
         if plan.judges and plan.threshold is not None:
-            counted = flagging.count(frame, plan.judges, plan.threshold, plan.limit_rows, mean=plan.mean)
+            counted = flagging.count(rows, plan.judges, plan.threshold, plan.limit_rows, mean=plan.mean)
             return msgspec.structs.replace(state, counted=counted)
         if plan.judges:
-            ranked = flagging.rank(frame, plan.judges, plan.limit, mean=plan.mean, search=plan.search)
+            ranked = flagging.rank(rows, plan.judges, plan.limit, mean=plan.mean, search=plan.search)
             return msgspec.structs.replace(state, ranked=ranked)
         if plan.grids:
             return msgspec.structs.replace(state, bins=densities.count(frame, plan.grids))
+        if plan.grouping is not None:
+            passes = grouping.look_all(plan.grouping, plan.spreads, plan.columns, frame, plan.limit)
+            return msgspec.structs.replace(state, passes=passes)
         passes, _ = spread.look_all(plan.spreads, plan.columns, frame, plan.limit)
         return msgspec.structs.replace(state, passes=passes)
 
     def merge(self, states: Sequence[State]) -> State:
         limit, most = states[0].limit, states[0].limit_rows
+        keys = {key for state in states for key in state.keys or ()}
+        if states[0].keys is not None:
+            grouping.bounded(keys, states[0].most_groups)
+            return State(limit, most, tuple(sorted(keys)), states[0].most_groups)
         counted = [state.counted for state in states if state.counted is not None]
         if counted:
             return State(limit, most, counted=flagging.keep(flagging.join(counted), most))
@@ -178,7 +206,7 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
         if states[0].bins:
             pairs = zip(*(state.bins for state in states), strict=True)
             return State(limit, most, bins=tuple(np.sum(column, axis=0) for column in pairs))
-        return State(limit, most, spread.merge_all([state.passes for state in states], limit))
+        return State(limit, most, passes=spread.merge_all([state.passes for state in states], limit))
 
     def finish(self, plan: Plan, state: State) -> Fitted | Again[Plan]:
         if state.counted is not None:
@@ -189,21 +217,18 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
             pairs = zip(plan.grids, state.bins, strict=True)
             found = tuple(densities.histogram(grid, counts) for grid, counts in pairs)
             return Again(msgspec.structs.replace(plan, judges=found))
-        spreads = spread.advance_all(plan.spreads, state.passes)
-        plan = msgspec.structs.replace(plan, spreads=spreads)
-        if not all(known.done for known in spreads):
-            return Again(plan)
-        if plan.method is Method.HBOS:
-            return Again(msgspec.structs.replace(plan, grids=densities.grids(plan.columns, spreads, plan.bins)))
-        fitted = zip(plan.columns, spreads, strict=True)
-        judges = tuple(_judge(column.name, known, plan.method) for column, known in fitted)
-        return Again(msgspec.structs.replace(plan, judges=judges))
+        if plan.grouping is not None and state.keys is not None:
+            groups = msgspec.structs.replace(plan.grouping, keys=state.keys)
+            spreads = (_wanted(plan.method),) * (len(plan.columns) * len(state.keys))
+            return Again(msgspec.structs.replace(plan, grouping=groups, spreads=spreads))
+        return Again(_advanced(plan, state))
 
     def apply(self, frame: pl.LazyFrame, plan: Plan, fitted: Fitted) -> pl.LazyFrame:
         own = _own_names(plan.names)
         # Scores become columns before anything is said about them: said again in each expression, they would
         # make a plan that grows with the square of the columns.
-        scored = frame.with_columns(flagging.scores(fitted.judges))
+        grouped = frame if plan.grouping is None else frame.with_columns(plan.grouping.number())
+        scored = grouped.with_columns(flagging.scores(fitted.judges))
         best = pl.col(BEST)
         kept = (best > fitted.cut_score) | ((best == fitted.cut_score) & (pl.col(ROW) <= fitted.cut_row))
         totals = flagging.totals(fitted.judges, mean=plan.mean)
@@ -222,8 +247,9 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
     def report(self, plan: Plan, fitted: Fitted) -> dict[str, object]:
         warnings = list(plan.warnings)
         entries = []
-        for place, (judge, known) in enumerate(zip(fitted.judges, plan.spreads, strict=True)):
-            entry, noted = _entry(judge, known, plan, fitted.threshold)
+        for place, judge in enumerate(fitted.judges):
+            spreads = plan.spreads[place :: len(plan.columns)]
+            entry, noted = findings.entry(judge, spreads, plan.method, fitted.threshold)
             low, high = fitted.low[place], fitted.high[place]
             entries.append(entry | ({"highest_in": high} if plan.mean else {"below": low, "above": high}))
             warnings += noted
@@ -239,6 +265,7 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
             "rows_flagged": fitted.flagged,
             "rows_out": fitted.kept,
             "columns": entries,
+            "groups": findings.groups(plan.grouping, fitted.judges, plan.spreads, fitted.threshold),
             "degenerate_columns": [judge.column for judge in fitted.judges if not judge.judged],
             "output_columns": _own_names(plan.names),
             "accuracy": "approximate" if approximate else "exact",
@@ -267,10 +294,36 @@ def _check(params: AnomaliesParams) -> None:
         raise InvalidRequest("The params do not fit each other.", errors=tuple(faults))
 
 
+def _grouping(columns: Sequence[Column], params: AnomaliesParams) -> Grouping | None:
+    """How rows are grouped, if they are. Raises InvalidRequest for columns that make no groups."""
+    whole = frozenset({Family.NUMBER, Family.BOOLEAN, Family.TEXT, Family.TIME})
+    by = resolve(columns, params.by or (), pointer="/params/by", families=whole)
+    faults = [
+        Fault(f"/params/by/{place}", "A column of floats makes no groups.")
+        for place, column in enumerate(by)
+        if column.type.startswith("Float")
+    ]
+    if by and not params.method.bounded:
+        faults.append(Fault("/params/by", f"`{params.method}` takes no groups."))
+    seasonal = params.method is Method.SEASONAL
+    days = params.season in {Season.DAY_OF_WEEK, Season.MONTH_OF_YEAR}
+    times = {column.name for column in columns if column.type.startswith("Date" if days else "Datetime")}
+    if seasonal and params.time_column not in times:
+        faults.append(Fault("/params/time_column", "This season needs a column of times, or of dates for whole days."))
+    if not seasonal and (params.time_column or params.season):
+        faults.append(Fault("/params/time_column", "Only `seasonal` takes a time column."))
+    if faults:
+        raise InvalidRequest("The groups do not fit.", errors=tuple(faults))
+    names = tuple(column.name for column in by)
+    if seasonal:
+        return Grouping(names, params.time_column, params.season or Season.HOUR_OF_DAY)
+    return Grouping(names) if names else None
+
+
 def _wanted(method: Method) -> Spread:
     """What must be known of a column."""
     match method:
-        case Method.MODIFIED_ZSCORE:
+        case Method.MODIFIED_ZSCORE | Method.SEASONAL:
             return Spread(mad=True)
         case Method.IQR:
             return Spread(fractions=(0.25, 0.75))
@@ -280,10 +333,25 @@ def _wanted(method: Method) -> Spread:
             return Spread(shape=True)
 
 
-def _judge(column: str, known: Spread, method: Method) -> Judge:
-    if method.bounded:
-        return bounds(column, known, method)
-    return densities.tails(column, known, both=method is Method.ECOD)
+def _advanced(plan: Plan, state: State) -> Plan:
+    """The plan once a pass has shown more of the columns."""
+    spreads = spread.advance_all(plan.spreads, state.passes)
+    plan = msgspec.structs.replace(plan, spreads=spreads)
+    if not all(known.done for known in spreads):
+        return plan
+    if plan.method is Method.HBOS:
+        return msgspec.structs.replace(plan, grids=densities.grids(plan.columns, spreads, plan.bins))
+    return msgspec.structs.replace(plan, judges=tuple(_judge(plan, place) for place in range(len(plan.columns))))
+
+
+def _judge(plan: Plan, place: int) -> Judge:
+    """The judge of the column at this place."""
+    column, width = plan.columns[place].name, len(plan.columns)
+    if plan.grouping is not None:
+        return Grouped(column, tuple(bounds(column, known, plan.method) for known in plan.spreads[place::width]))
+    if plan.method.bounded:
+        return bounds(column, plan.spreads[place], plan.method)
+    return densities.tails(column, plan.spreads[place], both=plan.method is Method.ECOD)
 
 
 def _ranked(plan: Plan, seen: Ranked) -> Plan:
@@ -315,10 +383,7 @@ def _own_names(taken: Sequence[str]) -> dict[str, str]:
 
 
 def _crossed(judge: Judge, threshold: float) -> pl.Expr:
-    if not isinstance(judge, Bounds):
-        return _nothing(pl.Float64)
-    low, high = pl.lit(judge.low(threshold)), pl.lit(judge.high(threshold))
-    return pl.when(judge.value() < judge.lower).then(low).otherwise(high)
+    return judge.crossed(threshold) if isinstance(judge, Bounds | Grouped) else _nothing(pl.Float64)
 
 
 def _fitted(plan: Plan, counted: Counted) -> Fitted:
@@ -329,29 +394,3 @@ def _fitted(plan: Plan, counted: Counted) -> Fitted:
     low, high = tuple(counted.low.tolist()), tuple(counted.high.tolist())
     limit = -math.inf if plan.threshold is None else plan.threshold
     return Fitted(plan.judges, limit, counted.rows, counted.flagged, len(kept.scores), low, high, cut_score, cut_row)
-
-
-def _entry(judge: Judge, known: Spread, plan: Plan, limit: float) -> tuple[dict[str, object], list[str]]:
-    """A column's place in the report, and what to warn of."""
-    warnings = []
-    count = known.moments.count
-    entry: dict[str, object] = {"name": judge.column, "values": count, "note": judge.note}
-    if judge.note is not None:
-        warnings.append(f"Column {judge.column}: {judge.note}.")
-    match judge:
-        case Bounds():
-            entry |= {"low": judge.low(limit), "high": judge.high(limit)}
-        case Tails():
-            entry |= {"longer_tail": "right" if judge.leans_right else "left", "frequency_error": judge.error}
-        case _:
-            entry |= {"bins": judge.grid.bins, "bin_width": judge.grid.width}
-    if plan.method is Method.ZSCORE and judge.judged and limit >= (count - 1) / math.sqrt(count):
-        warnings.append(f"Column {judge.column}: of {count} values none can have a z-score above {limit:g}.")
-    hidden = masking(known) if plan.method in {Method.ZSCORE, Method.MODIFIED_ZSCORE} else None
-    if hidden is not None:
-        entry["masked"] = {"values": hidden.values, "accuracy": "exact" if hidden.exact else "approximate"}
-        warnings.append(
-            f"Column {judge.column}: {hidden.values} values are outliers by the modified z-score and not by the "
-            "z-score: outliers inflate the standard deviation (masking)."
-        )
-    return entry, warnings

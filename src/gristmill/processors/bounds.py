@@ -20,6 +20,7 @@ class Method(StrEnum):
     ZSCORE = "zscore"
     MODIFIED_ZSCORE = "modified_zscore"
     IQR = "iqr"
+    SEASONAL = "seasonal"
     HBOS = "hbos"
     COPOD = "copod"
     ECOD = "ecod"
@@ -30,7 +31,7 @@ class Method(StrEnum):
         return self in THRESHOLDS
 
 
-THRESHOLDS = {Method.ZSCORE: 3.0, Method.MODIFIED_ZSCORE: 3.5, Method.IQR: 1.5}
+THRESHOLDS = {Method.ZSCORE: 3.0, Method.MODIFIED_ZSCORE: 3.5, Method.IQR: 1.5, Method.SEASONAL: 3.5}
 
 
 class Bounds(msgspec.Struct, frozen=True, tag="bounds"):
@@ -62,6 +63,14 @@ class Bounds(msgspec.Struct, frozen=True, tag="bounds"):
         value = self.value()
         return pl.max_horizontal(self.lower - value, value - self.upper) / self.unit
 
+    def beneath(self) -> pl.Expr:
+        """Whether a value is nearer to the lower bound."""
+        return self.value() < self.lower
+
+    def crossed(self, threshold: float) -> pl.Expr:
+        """The bound that a value outside has crossed."""
+        return pl.when(self.beneath()).then(pl.lit(self.low(threshold))).otherwise(pl.lit(self.high(threshold)))
+
     def value(self) -> pl.Expr:
         return exactly(self.column).cast(pl.Float64).fill_nan(None)
 
@@ -77,7 +86,7 @@ def bounds(column: str, spread: Spread, method: Method) -> Bounds:
     match method:
         case Method.ZSCORE:
             found = _zscore(column, spread)
-        case Method.MODIFIED_ZSCORE:
+        case Method.MODIFIED_ZSCORE | Method.SEASONAL:
             found = _modified(column, spread)
         case Method.IQR:
             found = _tukey(column, spread)

@@ -1,7 +1,7 @@
 """From the scores of columns to flagged rows: a row's score, the threshold that a share asks for, the highest rows."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -14,13 +14,14 @@ from gristmill.processors.bounds import Bounds
 from gristmill.processors.columns import batches
 from gristmill.processors.contract import ROW
 from gristmill.processors.densities import Density
+from gristmill.processors.grouping import Grouped, Grouping
 from gristmill.processors.quantiles import Glimpse, Search
 from gristmill.processors.values import Limits, Values
 
 BEST = f"{ROW}best"
 LEAD = f"{ROW}lead"
 
-Judge = Bounds | Density
+Judge = Bounds | Grouped | Density
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -49,6 +50,14 @@ class Ranked(msgspec.Struct, frozen=True):
 def score(place: int) -> str:
     """The column that holds the scores of the judge at this place."""
     return f"{ROW}score_{place}"
+
+
+def look(frame: pl.LazyFrame, judges: Sequence[Judge], grouping: Grouping | None) -> Iterator[pl.DataFrame]:
+    """Batches with what the judges look at."""
+    names = [judge.column for judge in judges]
+    if grouping is None:
+        return batches(frame, names)
+    return (batch.with_columns(grouping.number()) for batch in batches(frame, [*names, *grouping.names]))
 
 
 def scores(judges: Sequence[Judge]) -> list[pl.Expr]:
@@ -80,10 +89,12 @@ def _mean(columns: Sequence[pl.Series]) -> pl.Series:
         return pl.Series(total / there, nan_to_null=True)
 
 
-def rank(frame: pl.LazyFrame, judges: Sequence[Judge], limit: Limits, *, mean: bool, search: Search | None) -> Ranked:
+def rank(
+    rows: Iterable[pl.DataFrame], judges: Sequence[Judge], limit: Limits, *, mean: bool, search: Search | None
+) -> Ranked:
     """One pass over the rows' scores: all of them, or what a search still needs."""
     seen = Ranked(glimpses=search.glimpse(np.empty(0), limit) if search else ())
-    for batch in batches(frame, [judge.column for judge in judges]):
+    for batch in rows:
         own = batch.select(scores(judges)).select(totals(judges, mean=mean)).get_column(BEST).drop_nulls().to_numpy()
         finite = own[np.isfinite(own)] + 0.0
         if search:
@@ -119,11 +130,11 @@ def settled(search: Search) -> float:
     return next(iter(search.known.values()))
 
 
-def count(frame: pl.LazyFrame, judges: Sequence[Judge], limit: float, most: int, *, mean: bool) -> Counted:
+def count(rows: Iterable[pl.DataFrame], judges: Sequence[Judge], limit: float, most: int, *, mean: bool) -> Counted:
     """One pass: what lies outside, by column, and the highest scores."""
     none = np.zeros(len(judges), dtype=np.int64)
     seen = Counted(0, 0, none, none, np.empty(0), np.empty(0, dtype=np.uint64))
-    for batch in batches(frame, [judge.column for judge in judges]):
+    for batch in rows:
         scored = batch.with_columns(scores(judges)).with_columns(totals(judges, mean=mean))
         flagged = scored.filter(pl.col(BEST) > limit)
         low, high = _leading(flagged, judges) if mean else _outside(scored, judges, limit)
@@ -160,8 +171,8 @@ Sides = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def _outside(scored: pl.DataFrame, judges: Sequence[Judge], limit: float) -> Sides:
-    bounds = [judge for judge in judges if isinstance(judge, Bounds)]
-    sides = scored.select((bound.value() < bound.lower).alias(score(place)) for place, bound in enumerate(bounds))
+    bounds = [judge for judge in judges if isinstance(judge, Bounds | Grouped)]
+    sides = scored.select(bound.beneath().alias(score(place)) for place, bound in enumerate(bounds))
     outside = [scored.get_column(score(place)) > limit for place in range(len(bounds))]
     low = np.array([(out & sides.get_column(score(place))).sum() for place, out in enumerate(outside)], dtype=np.int64)
     both = np.array([out.sum() for out in outside], dtype=np.int64)
