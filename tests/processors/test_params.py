@@ -9,6 +9,20 @@ from gristmill.processors.contract import decode_params
 from tests.processors.folder import KINDS, columns_of
 
 FRAME = pl.DataFrame({"n": [1], "f": [0.5], "s": ["x"], "b": [True]}, schema_overrides={"n": pl.Int8})
+
+
+def recipe(*steps: dict[str, object]) -> dict[str, object]:
+    return {"kind": "normalize", "version": 2, "steps": list(steps)}
+
+
+def scaled(**scaling: object) -> dict[str, object]:
+    return recipe({"op": "scale", "method": "zscore", "columns": [scaling]})
+
+
+def filled(**fill: object) -> dict[str, object]:
+    return recipe({"op": "fill_nulls", "strategy": "mode", "columns": [fill]})
+
+
 FAULTS: list[tuple[str, object, str]] = [
     ("metrics", {"colums": ["n"]}, "/params/colums"),
     ("metrics", {"columns": "n"}, "/params/columns"),
@@ -36,6 +50,15 @@ FAULTS: list[tuple[str, object, str]] = [
     ("anomalies", {"columns": {"regex": "^no such"}}, "/params/columns"),
     ("normalize", {}, "/params"),
     ("normalize", {"steps": []}, "/params/steps"),
+    ("normalize", {"steps": [{"op": "drop_duplicates"}], "inverse": True}, "/params/inverse"),
+    ("normalize", {"steps": [{"op": "drop_duplicates"}], "fitted": recipe()}, "/params"),
+    ("normalize", {"fitted": recipe() | {"kind": "metrics"}}, "/params/fitted/kind"),
+    ("normalize", {"fitted": recipe({"op": "drop_duplicates"}), "inverse": True}, "/params/fitted/steps"),
+    ("normalize", {"fitted": scaled(column="s")}, "/params/fitted/steps/0/columns/0"),
+    ("normalize", {"fitted": scaled(column="z"), "inverse": True}, "/params/fitted/steps/0/columns/0"),
+    ("normalize", {"fitted": scaled(column="f", unit=-1)}, "/params/fitted/steps/0/columns/0"),
+    ("normalize", {"fitted": filled(column="n", value="x")}, "/params/fitted/steps/0/columns/0"),
+    ("normalize", {"fitted": filled(column="n", value=1, type="Int64")}, "/params/fitted/steps/0/columns/0"),
     ("normalize", {"steps": [{"op": "fly"}]}, "/params/steps/0/op"),
     ("normalize", {"steps": [{"keep": "first"}]}, "/params/steps/0"),
     ("normalize", {"steps": [{"op": "drop_duplicates", "keep": "best"}]}, "/params/steps/0/keep"),

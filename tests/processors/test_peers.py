@@ -123,6 +123,7 @@ SCALERS: dict[str, Any] = {
     "zscore": preprocessing.StandardScaler(),
     "minmax": preprocessing.MinMaxScaler(feature_range=(-2, 5)),
     "robust": preprocessing.RobustScaler(),
+    "maxabs": preprocessing.MaxAbsScaler(),
 }
 
 

@@ -9,29 +9,35 @@ import polars as pl
 from msgspec import Meta
 
 from gristmill.domain.column import Column
-from gristmill.processors import duplicates, filling, scaling
+from gristmill.errors import Fault, InvalidRequest
+from gristmill.processors import duplicates, filling, recipe, scaling
 from gristmill.processors.columns import batches
-from gristmill.processors.contract import ROW, Again, Planned, Processor, finite
+from gristmill.processors.contract import ROW, Again, Planned, Processor
 from gristmill.processors.duplicates import DropDuplicates, DuplicateFitted, DuplicatePlan, DuplicateState
 from gristmill.processors.filling import FillFitted, FillNulls, FillPlan, FillState, Strategy
+from gristmill.processors.recipe import Recipe, StepFitted, describe
 from gristmill.processors.scaling import Scale, ScaleFitted, ScalePlan, ScaleState
 
 Step = DropDuplicates | FillNulls | Scale
 StepPlan = DuplicatePlan | FillPlan | ScalePlan
 StepState = DuplicateState | FillState | ScaleState
-StepFitted = DuplicateFitted | FillFitted | ScaleFitted
 
 
 class NormalizeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to do, in this order."""
+    """What to do: steps to fit and apply, or the document of steps that were fitted before."""
 
-    steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=50, description="Done in this order.")]
+    steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=50, description="Done in this order.")] | None = (
+        None
+    )
+    fitted: Annotated[Recipe | None, Meta(description="The `fitted.json` of another result.")] = None
+    inverse: Annotated[bool, Meta(description="Take scaled numbers back, by the document.")] = False
 
 
 class Plan(Planned, frozen=True, kw_only=True):
     """`steps` are still to be fitted, the first of them now; `fitted` are done, in order."""
 
-    steps: tuple[StepPlan, ...]
+    steps: tuple[StepPlan | StepFitted, ...]
+    inverse: bool = False
     fitted: tuple[StepFitted, ...] = ()
     rows: int | None = None
 
@@ -53,16 +59,19 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
 
     - `drop_duplicates`: rows that are the same in the `subset` columns (default: all); `keep` first, last or none.
     - `fill_nulls`: `mean`, `median`, `mode`, a `constant`, or `drop` the rows. NaN counts as missing.
-    - `scale`: `zscore`, `minmax` (into `range`) or `robust`, as scikit-learn's scalers. A constant column becomes 0.
+    - `scale`: `zscore`, `minmax` (into `range`), `robust` or `maxabs`, as scikit-learn's scalers.
+      A constant column becomes 0.
 
     Each step is fitted on the data as the steps before it leave it. Null, NaN and infinite values take no part in a
     fit; what a step does not fill stays. All fitted figures are exact.
 
     The result has every row that was not dropped, in the order of the dataset, and `fitted.json` with the fitted
-    figures of each step, so that the same can be done to other data.
+    figures of each step. Given as `fitted`, that document does the same to other data: numbers are scaled and gaps
+    filled as there, and rows dropped by the same rules. With `inverse`, scaled numbers are taken back, in Float64.
     """
 
     kind = "normalize"
+    version = 2
     Params = NormalizeParams
     example = {  # noqa: RUF012 - read only
         "steps": [
@@ -73,6 +82,11 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
     }
 
     def plan(self, columns: Sequence[Column], params: NormalizeParams) -> Plan:
+        if params.fitted is not None or params.steps is None:
+            return _ahead(_by_recipe(tuple(columns), params))
+        if params.inverse:
+            fault = Fault("/params/inverse", "Only a fitted document can be undone.")
+            raise InvalidRequest("There is nothing to undo.", errors=(fault,))
         present = tuple(columns)
         steps: list[StepPlan] = []
         for place, step in enumerate(params.steps):
@@ -83,7 +97,7 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
     def partial(self, frame: pl.LazyFrame, plan: Plan) -> State:
         if not plan.steps:
             return State(None, sum(batch.height for batch in batches(frame, ())))
-        return _partial(reduce(_apply, plan.fitted, frame), plan.steps[0])
+        return _partial(reduce(_apply, plan.fitted, frame), _open(plan.steps[0]))
 
     def merge(self, states: Sequence[State]) -> State:
         return State(_merge([state.step for state in states]), sum(state.rows for state in states))
@@ -124,23 +138,7 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
         }
 
     def documents(self, plan: Plan, fitted: Fitted) -> Mapping[str, bytes]:
-        document = {"kind": self.kind, "version": self.version, "steps": [describe(step) for step in fitted.steps]}
-        return {"fitted.json": msgspec.json.format(msgspec.json.encode(finite(document)), indent=2)}
-
-
-def describe(step: StepFitted) -> dict[str, object]:
-    """A fitted step as people and programs read it: enough to apply it to other data."""
-    match step:
-        case DuplicateFitted():
-            return {"op": "drop_duplicates", "keep": step.keep.value, "subset": list(step.columns)}
-        case FillFitted():
-            columns: object = [msgspec.to_builtins(fill) for fill in step.fills] or list(step.columns)
-            return {"op": "fill_nulls", "strategy": step.strategy.value, "columns": columns}
-        case ScaleFitted():
-            scalings = [msgspec.to_builtins(found) for found in step.scalings]
-            return {"op": "scale", "method": step.method.value, "columns": scalings}
-        case _:
-            assert_never(step)
+        return {} if plan.inverse else recipe.written(fitted.steps, version=self.version)
 
 
 def _plan(step: Step, columns: tuple[Column, ...], pointer: str) -> tuple[StepPlan, tuple[Column, ...]]:
@@ -158,11 +156,36 @@ def _plan(step: Step, columns: tuple[Column, ...], pointer: str) -> tuple[StepPl
             assert_never(step)
 
 
+def _by_recipe(columns: tuple[Column, ...], params: NormalizeParams) -> Plan:
+    """The plan of a fitted document, forward or back."""
+    document = params.fitted
+    if document is None or params.steps is not None:
+        fault = Fault("/params", "Give either steps or a fitted document.")
+        raise InvalidRequest("The params do not fit each other.", errors=(fault,))
+    if not params.inverse:
+        return Plan(steps=recipe.follow(document, columns, pointer="/params/fitted"))
+    steps, warnings = recipe.undo(document, columns, pointer="/params/fitted")
+    return Plan(steps=steps, warnings=warnings, inverse=True)
+
+
+def _open(step: StepPlan | StepFitted) -> StepPlan:
+    """The step to be fitted now: those that are fitted were passed over."""
+    if isinstance(step, DuplicatePlan | FillPlan | ScalePlan):
+        return step
+    raise TypeError(f"{type(step).__name__} is fitted already")
+
+
 def _ahead(plan: Plan) -> Plan:
     """Past the steps that need no data."""
     steps, fitted = list(plan.steps), list(plan.fitted)
-    while steps and isinstance(steps[0], FillPlan) and not steps[0].needs_data:
-        fitted.append(filling.constant(steps[0]))
+    while steps:
+        step = steps[0]
+        if isinstance(step, FillPlan) and not step.needs_data:
+            fitted.append(filling.constant(step))
+        elif isinstance(step, DuplicateFitted | FillFitted | ScaleFitted):
+            fitted.append(step)
+        else:
+            break
         del steps[0]
     return msgspec.structs.replace(plan, steps=tuple(steps), fitted=tuple(fitted))
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import spread, values
-from gristmill.processors.columns import Family, exactly, resolve
+from gristmill.processors.columns import Chosen, Family, exactly, resolve
 from gristmill.processors.spread import Pass, Spread
 from gristmill.processors.values import Limits
 
@@ -23,17 +23,19 @@ class Method(StrEnum):
     ZSCORE = "zscore"
     MINMAX = "minmax"
     ROBUST = "robust"
+    MAXABS = "maxabs"
 
 
 class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="scale"):
-    """Scale numbers: (x - mean) / std, (x - min) / (max - min) into `range`, or (x - median) / (q3 - q1).
+    """Scale numbers: (x - mean) / std, (x - min) / (max - min) into `range`, (x - median) / (q3 - q1), x / max |x|.
 
-    As scikit-learn's StandardScaler (ddof 0), MinMaxScaler and RobustScaler (linear quartiles). Null columns: all
-    numeric ones. Scaled columns are Float64; null and NaN stay; a constant column becomes 0 (or the range's low end).
+    As scikit-learn's StandardScaler (ddof 0), MinMaxScaler, RobustScaler (linear quartiles), MaxAbsScaler. Null
+    columns: all numeric ones. Scaled columns are Float64; null and NaN stay; a constant column becomes 0 (or the
+    range's low end).
     """
 
     method: Method
-    columns: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    columns: Chosen | None = None
     range: Annotated[tuple[float, float], Meta(description="Low and high end, for `minmax`.")] = (0.0, 1.0)
 
 
@@ -50,7 +52,7 @@ class ScaleState(msgspec.Struct, frozen=True, tag="scale"):
     passes: tuple[Pass, ...]
 
 
-class Scaling(msgspec.Struct, frozen=True):
+class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """y = (x - center) / unit · stretch + shift. Without a unit the column stays as it is, in Float64."""
 
     column: str
@@ -61,9 +63,12 @@ class Scaling(msgspec.Struct, frozen=True):
     note: str | None = None
 
 
-class ScaleFitted(msgspec.Struct, frozen=True, tag="scale"):
+class ScaleFitted(msgspec.Struct, frozen=True, tag="scale_fitted"):
+    """With `inverse`, scaled numbers are taken back to what they were."""
+
     method: Method
     scalings: tuple[Scaling, ...]
+    inverse: bool = False
 
 
 def plan(step: Scale, columns: Sequence[Column], pointer: str) -> ScalePlan:
@@ -86,7 +91,29 @@ def plan(step: Scale, columns: Sequence[Column], pointer: str) -> ScalePlan:
 
 def after(plan: ScalePlan, columns: Sequence[Column]) -> tuple[Column, ...]:
     """The dataset's columns once scaled."""
-    scaled = {column.name for column in plan.columns}
+    return _floating({column.name for column in plan.columns}, columns)
+
+
+def ready(fitted: ScaleFitted, columns: Sequence[Column], pointer: str) -> ScaleFitted:
+    """A fitted step for other data. Raises InvalidRequest for columns that are not there or not numeric."""
+    names = [scaling.column for scaling in fitted.scalings]
+    resolve(columns, names, pointer=f"{pointer}/columns", families=_NUMERIC)
+    faults = [
+        Fault(f"{pointer}/columns/{place}", "The unit must be positive, the stretch not 0.")
+        for place, scaling in enumerate(fitted.scalings)
+        if (scaling.unit is not None and not scaling.unit > 0) or scaling.stretch == 0
+    ]
+    if faults:
+        raise InvalidRequest("The fitted figures scale nothing.", errors=tuple(faults))
+    return fitted
+
+
+def after_all(scalings: Sequence[Scaling], columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The dataset's columns once scaled by a fitted step."""
+    return _floating({scaling.column for scaling in scalings}, columns)
+
+
+def _floating(scaled: set[str], columns: Sequence[Column]) -> tuple[Column, ...]:
     return tuple(Column(column.name, "Float64") if column.name in scaled else column for column in columns)
 
 
@@ -111,7 +138,8 @@ def finish(plan: ScalePlan, state: ScaleState) -> ScaleFitted | ScalePlan:
 
 
 def apply(frame: pl.LazyFrame, fitted: ScaleFitted) -> pl.LazyFrame:
-    return frame.with_columns(_scaled(scaling).alias(scaling.column) for scaling in fitted.scalings)
+    change = _restored if fitted.inverse else _scaled
+    return frame.with_columns(change(scaling).alias(scaling.column) for scaling in fitted.scalings)
 
 
 def _scaled(scaling: Scaling) -> pl.Expr:
@@ -122,6 +150,15 @@ def _scaled(scaling: Scaling) -> pl.Expr:
     if scaling.stretch == 1 and scaling.shift == 0:
         return scaled
     return scaled * scaling.stretch + scaling.shift
+
+
+def _restored(scaling: Scaling) -> pl.Expr:
+    value = exactly(scaling.column).cast(pl.Float64)
+    if scaling.unit is None:
+        return value
+    if scaling.stretch != 1 or scaling.shift != 0:
+        value = (value - scaling.shift) / scaling.stretch
+    return value * scaling.unit + scaling.center
 
 
 def _scaling(name: str, known: Spread, plan: ScalePlan) -> Scaling:
@@ -135,6 +172,8 @@ def _scaling(name: str, known: Spread, plan: ScalePlan) -> Scaling:
         case Method.MINMAX:
             center, unit = seen.low, seen.high - seen.low
             stretch, shift = plan.range[1] - plan.range[0], plan.range[0]
+        case Method.MAXABS:
+            center, unit = 0.0, max(abs(seen.low), abs(seen.high))
         case Method.ROBUST:
             center = known.median or 0.0
             unit = (known.quantile(0.75) or 0.0) - (known.quantile(0.25) or 0.0)
