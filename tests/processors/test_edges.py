@@ -28,6 +28,8 @@ PARAMS: list[tuple[str, dict[str, Any]]] = [
                 {"op": "drop_duplicates"},
                 {"op": "fill_nulls", "strategy": "median"},
                 {"op": "fill_nulls", "strategy": "mode"},
+                {"op": "clip", "quantiles": [0.05, 0.95]},
+                {"op": "clean_text", "unicode": "NFC", "trim": True, "null_tokens": [""]},
                 {"op": "scale", "method": "robust"},
             ]
         },

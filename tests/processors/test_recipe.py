@@ -41,12 +41,15 @@ def test_a_document_does_the_same_to_the_data_it_was_fitted_on(tmp_path: Path) -
         }
     )
     steps = [
+        {"op": "clean_text", "case": "upper"},
         {"op": "drop_duplicates"},
         {"op": "fill_nulls", "strategy": "median", "columns": ["f"]},
+        {"op": "clip", "quantiles": [0.05, 0.95]},
         {"op": "fill_nulls", "strategy": "mode"},
         {"op": "scale", "method": "robust", "columns": ["n", "f"]},
         {"op": "fill_nulls", "strategy": "drop"},
         {"op": "fill_nulls", "strategy": "constant", "value": "?", "columns": ["^.*$"]},
+        {"op": "rename_columns"},
     ]
     first = process("normalize", frame, {"steps": steps}, tmp_path / "first", parts=2)
     again = process("normalize", frame, {"fitted": document(first[1])}, tmp_path / "again", parts=2)
@@ -120,12 +123,13 @@ def test_rows_balance_step_by_step(rows: list[tuple[float | None, int | None]], 
 
 
 def test_undoing_tells_what_it_leaves(tmp_path: Path) -> None:
-    frame = pl.DataFrame({"x": [1.0, 1.0, 3.0, None]})
+    frame = pl.DataFrame({"X": [1.0, 1.0, 3.0, None]})
     steps = [{"op": "drop_duplicates"}, {"op": "fill_nulls", "strategy": "mean"}, {"op": "scale", "method": "zscore"}]
+    steps.append({"op": "rename_columns"})
     made = process("normalize", frame, {"steps": steps}, tmp_path / "there")[1]
     params = {"fitted": document(made), "inverse": True}
     back = process("normalize", made.rows, params, tmp_path / "back")[1]
-    assert back.rows["x"].to_list() == pytest.approx([1.0, 3.0, 2.0])
+    assert back.rows["X"].to_list() == pytest.approx([1.0, 3.0, 2.0])
     assert [warning.split(" is ")[0] for warning in back.report["warnings"]] == [
         "Step 1 (fill_nulls)",
         "Step 0 (drop_duplicates)",

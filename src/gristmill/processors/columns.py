@@ -73,6 +73,11 @@ def exactly(name: str) -> pl.Expr:
     return cs.by_name(name).as_expr()
 
 
+def floating(names: set[str], columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns, those named as Float64."""
+    return tuple(Column(column.name, "Float64") if column.name in names else column for column in columns)
+
+
 def resolve(
     columns: Sequence[Column], names: Sequence[str] | Matching | None, *, pointer: str, families: frozenset[Family]
 ) -> tuple[Column, ...]:

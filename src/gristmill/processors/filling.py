@@ -12,7 +12,7 @@ from msgspec import Meta
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import frequencies, spread, values
-from gristmill.processors.columns import Chosen, Family, batches, exactly, family, is_integer, resolve
+from gristmill.processors.columns import Chosen, Family, batches, exactly, family, floating, is_integer, resolve
 from gristmill.processors.frequencies import Frequencies
 from gristmill.processors.spread import Pass, Spread
 from gristmill.processors.values import Limits
@@ -131,8 +131,7 @@ def after(plan: FillPlan | FillFitted, columns: Sequence[Column]) -> tuple[Colum
     """The dataset's columns once filled."""
     if _FAMILIES[plan.strategy] is not _NUMERIC:
         return tuple(columns)
-    floating = {column if isinstance(column, str) else column.name for column in plan.columns}
-    return tuple(Column(column.name, "Float64") if column.name in floating else column for column in columns)
+    return floating({column if isinstance(column, str) else column.name for column in plan.columns}, columns)
 
 
 def partial(frame: pl.LazyFrame, plan: FillPlan) -> tuple[FillState, int]:

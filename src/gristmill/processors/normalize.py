@@ -10,7 +10,9 @@ from msgspec import Meta
 
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
-from gristmill.processors import duplicates, filling, recipe, scaling
+from gristmill.processors import cleaning, clipping, duplicates, filling, recipe, scaling
+from gristmill.processors.cleaning import CleanText, RenameColumns, RenameFitted, TextFitted
+from gristmill.processors.clipping import Clip, ClipFitted, ClipPlan, ClipState
 from gristmill.processors.columns import batches
 from gristmill.processors.contract import ROW, Again, Planned, Processor
 from gristmill.processors.duplicates import DropDuplicates, DuplicateFitted, DuplicatePlan, DuplicateState
@@ -18,9 +20,9 @@ from gristmill.processors.filling import FillFitted, FillNulls, FillPlan, FillSt
 from gristmill.processors.recipe import Recipe, StepFitted, describe
 from gristmill.processors.scaling import Scale, ScaleFitted, ScalePlan, ScaleState
 
-Step = DropDuplicates | FillNulls | Scale
-StepPlan = DuplicatePlan | FillPlan | ScalePlan
-StepState = DuplicateState | FillState | ScaleState
+Step = DropDuplicates | FillNulls | Clip | CleanText | RenameColumns | Scale
+StepPlan = DuplicatePlan | FillPlan | ClipPlan | ScalePlan
+StepState = DuplicateState | FillState | ClipState | ScaleState
 
 
 class NormalizeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +61,9 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
 
     - `drop_duplicates`: rows that are the same in the `subset` columns (default: all); `keep` first, last or none.
     - `fill_nulls`: `mean`, `median`, `mode`, a `constant`, or `drop` the rows. NaN counts as missing.
+    - `clip`: numbers beyond `low` and `high`, or beyond each column's `quantiles`, become that bound (winsorizing).
+    - `clean_text`: `unicode` normal form, `trim`, `collapse` white space, `case`, `null_tokens`, `date_format`.
+    - `rename_columns`: names in `snake_case`.
     - `scale`: `zscore`, `minmax` (into `range`), `robust` or `maxabs`, as scikit-learn's scalers.
       A constant column becomes 0.
 
@@ -67,7 +72,8 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
 
     The result has every row that was not dropped, in the order of the dataset, and `fitted.json` with the fitted
     figures of each step. Given as `fitted`, that document does the same to other data: numbers are scaled and gaps
-    filled as there, and rows dropped by the same rules. With `inverse`, scaled numbers are taken back, in Float64.
+    filled as there, and rows dropped by the same rules. With `inverse`, scaled numbers (in Float64) and names are
+    taken back.
     """
 
     kind = "normalize"
@@ -88,7 +94,7 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
             fault = Fault("/params/inverse", "Only a fitted document can be undone.")
             raise InvalidRequest("There is nothing to undo.", errors=(fault,))
         present = tuple(columns)
-        steps: list[StepPlan] = []
+        steps: list[StepPlan | StepFitted] = []
         for place, step in enumerate(params.steps):
             planned, present = _plan(step, present, f"/params/steps/{place}")
             steps.append(planned)
@@ -141,7 +147,7 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
         return {} if plan.inverse else recipe.written(fitted.steps, version=self.version)
 
 
-def _plan(step: Step, columns: tuple[Column, ...], pointer: str) -> tuple[StepPlan, tuple[Column, ...]]:
+def _plan(step: Step, columns: tuple[Column, ...], pointer: str) -> tuple[StepPlan | StepFitted, tuple[Column, ...]]:
     """The step's plan, and the columns as it leaves them."""
     match step:
         case DropDuplicates():
@@ -149,6 +155,14 @@ def _plan(step: Step, columns: tuple[Column, ...], pointer: str) -> tuple[StepPl
         case FillNulls():
             fill = filling.plan(step, columns, pointer)
             return fill, filling.after(fill, columns)
+        case Clip():
+            clip = clipping.plan(step, columns, pointer)
+            return clip, clipping.after(clip, columns)
+        case CleanText():
+            return cleaning.plan_text(step, columns, pointer), columns
+        case RenameColumns():
+            names = cleaning.plan_names(columns)
+            return names, cleaning.after(names, columns)
         case Scale():
             scale = scaling.plan(step, columns, pointer)
             return scale, scaling.after(scale, columns)
@@ -170,7 +184,7 @@ def _by_recipe(columns: tuple[Column, ...], params: NormalizeParams) -> Plan:
 
 def _open(step: StepPlan | StepFitted) -> StepPlan:
     """The step to be fitted now: those that are fitted were passed over."""
-    if isinstance(step, DuplicatePlan | FillPlan | ScalePlan):
+    if isinstance(step, DuplicatePlan | FillPlan | ClipPlan | ScalePlan):
         return step
     raise TypeError(f"{type(step).__name__} is fitted already")
 
@@ -182,10 +196,10 @@ def _ahead(plan: Plan) -> Plan:
         step = steps[0]
         if isinstance(step, FillPlan) and not step.needs_data:
             fitted.append(filling.constant(step))
-        elif isinstance(step, DuplicateFitted | FillFitted | ScaleFitted):
-            fitted.append(step)
-        else:
+        elif isinstance(step, DuplicatePlan | FillPlan | ClipPlan | ScalePlan):
             break
+        else:
+            fitted.append(step)
         del steps[0]
     return msgspec.structs.replace(plan, steps=tuple(steps), fitted=tuple(fitted))
 
@@ -196,6 +210,8 @@ def _partial(frame: pl.LazyFrame, step: StepPlan) -> State:
             return State(*duplicates.partial(frame, step))
         case FillPlan():
             return State(*filling.partial(frame, step))
+        case ClipPlan():
+            return State(*clipping.partial(frame, step))
         case ScalePlan():
             return State(*scaling.partial(frame, step))
         case _:
@@ -206,11 +222,14 @@ def _merge(states: Sequence[StepState | None]) -> StepState | None:
     """All are of one step, so of one type."""
     doubled = [state for state in states if isinstance(state, DuplicateState)]
     filled = [state for state in states if isinstance(state, FillState)]
+    clipped = [state for state in states if isinstance(state, ClipState)]
     scaled = [state for state in states if isinstance(state, ScaleState)]
     if doubled:
         return duplicates.merge(doubled)
     if filled:
         return filling.merge(filled)
+    if clipped:
+        return clipping.merge(clipped)
     return scaling.merge(scaled) if scaled else None
 
 
@@ -222,11 +241,13 @@ def _advance(plan: Plan, state: StepState) -> Plan:
             found: StepFitted | StepPlan = duplicates.finish(step, state)
         case FillPlan(), FillState():
             found = filling.finish(step, state)
+        case ClipPlan(), ClipState():
+            found = clipping.finish(step, state)
         case ScalePlan(), ScaleState():
             found = scaling.finish(step, state)
         case _:
             raise TypeError(f"{type(state).__name__} is no state of {type(step).__name__}")
-    if isinstance(found, DuplicatePlan | FillPlan | ScalePlan):
+    if isinstance(found, DuplicatePlan | FillPlan | ClipPlan | ScalePlan):
         return msgspec.structs.replace(plan, steps=(found, *later))
     return msgspec.structs.replace(plan, steps=tuple(later), fitted=(*plan.fitted, found))
 
@@ -237,6 +258,12 @@ def _apply(frame: pl.LazyFrame, step: StepFitted) -> pl.LazyFrame:
             return duplicates.apply(frame, step)
         case FillFitted():
             return filling.apply(frame, step)
+        case ClipFitted():
+            return clipping.apply(frame, step)
+        case TextFitted():
+            return cleaning.apply_text(frame, step)
+        case RenameFitted():
+            return cleaning.apply_names(frame, step.names)
         case ScaleFitted():
             return scaling.apply(frame, step)
         case _:
@@ -249,7 +276,7 @@ def _dropped(step: StepFitted) -> int:
             return len(step.drops)
         case FillFitted():
             return step.dropped
-        case ScaleFitted():
+        case ClipFitted() | TextFitted() | RenameFitted() | ScaleFitted():
             return 0
         case _:
             assert_never(step)

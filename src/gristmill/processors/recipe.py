@@ -8,14 +8,16 @@ from msgspec import Meta
 
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
-from gristmill.processors import duplicates, filling, scaling
+from gristmill.processors import cleaning, clipping, duplicates, filling, scaling
+from gristmill.processors.cleaning import CleanText, RenameFitted, TextFitted
+from gristmill.processors.clipping import ClipFitted, Clipped
 from gristmill.processors.contract import finite
 from gristmill.processors.duplicates import DropDuplicates, DuplicateFitted, DuplicatePlan
 from gristmill.processors.filling import Fill, FillFitted, FillPlan, Strategy
 from gristmill.processors.scaling import ScaleFitted, Scaling
 
-StepFitted = DuplicateFitted | FillFitted | ScaleFitted
-Ready = DuplicatePlan | FillPlan | FillFitted | ScaleFitted
+StepFitted = DuplicateFitted | FillFitted | ClipFitted | TextFitted | RenameFitted | ScaleFitted
+Ready = DuplicatePlan | FillPlan | StepFitted
 """A step of a document: fitted, or to be fitted again where it drops rows, which differ from dataset to dataset."""
 
 
@@ -31,12 +33,22 @@ class Scaled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     columns: tuple[Scaling, ...]
 
 
+class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="clip"):
+    columns: tuple[Clipped, ...]
+
+
+class Renamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="rename_columns"):
+    """New names by old ones."""
+
+    names: dict[str, str]
+
+
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `fitted.json` of a result of the kind `normalize`, as it is."""
 
     kind: Literal["normalize"]
     version: Annotated[int, Meta(ge=1)]
-    steps: tuple[DropDuplicates | FilledNulls | Scaled, ...]
+    steps: tuple[DropDuplicates | FilledNulls | Cut | CleanText | Renamed | Scaled, ...]
 
 
 def describe(step: StepFitted) -> dict[str, object]:
@@ -47,6 +59,13 @@ def describe(step: StepFitted) -> dict[str, object]:
         case FillFitted():
             columns: object = [msgspec.to_builtins(fill) for fill in step.fills] or list(step.columns)
             return {"op": "fill_nulls", "strategy": step.strategy.value, "columns": columns}
+        case ClipFitted():
+            return {"op": "clip", "columns": [msgspec.to_builtins(clipped) for clipped in step.columns]}
+        case TextFitted():
+            plain = msgspec.to_builtins(msgspec.structs.replace(step.step, columns=step.columns))
+            return dict(msgspec.convert(plain, dict[str, object]))
+        case RenameFitted():
+            return {"op": "rename_columns", "names": step.names}
         case ScaleFitted():
             scalings = [msgspec.to_builtins(found) for found in step.scalings]
             return {"op": "scale", "method": step.method.value, "columns": scalings}
@@ -72,6 +91,15 @@ def follow(recipe: Recipe, columns: tuple[Column, ...], *, pointer: str) -> tupl
                 fill = _fill(step, columns, at)
                 ready.append(fill)
                 columns = filling.after(fill, columns)
+            case Cut():
+                cut = clipping.ready(ClipFitted(step.columns), columns, at)
+                ready.append(cut)
+                columns = clipping.after(cut, columns)
+            case CleanText():
+                ready.append(cleaning.plan_text(step, columns, at))
+            case Renamed():
+                ready.append(cleaning.ready_names(RenameFitted(step.names), columns, at))
+                columns = cleaning.after(RenameFitted(step.names), columns)
             case Scaled():
                 scale = scaling.ready(ScaleFitted(step.method, step.columns), columns, at)
                 ready.append(scale)
@@ -80,7 +108,7 @@ def follow(recipe: Recipe, columns: tuple[Column, ...], *, pointer: str) -> tupl
 
 
 def undo(recipe: Recipe, columns: tuple[Column, ...], *, pointer: str) -> tuple[tuple[Ready, ...], tuple[str, ...]]:
-    """The steps that take scaled numbers back, last step first, and what can't be undone."""
+    """The steps that take scaled numbers and names back, last step first, and what can't be undone."""
     ready: list[Ready] = []
     warnings: list[str] = []
     for place, step in reversed(list(enumerate(recipe.steps))):
@@ -88,8 +116,12 @@ def undo(recipe: Recipe, columns: tuple[Column, ...], *, pointer: str) -> tuple[
             scale = ScaleFitted(step.method, step.columns, inverse=True)
             ready.append(scaling.ready(scale, columns, f"{pointer}/steps/{place}"))
             columns = scaling.after_all(step.columns, columns)
+        elif isinstance(step, Renamed):
+            names = RenameFitted({new: old for old, new in step.names.items()})
+            ready.append(cleaning.ready_names(names, columns, f"{pointer}/steps/{place}"))
+            columns = cleaning.after(names, columns)
         else:
-            op = "drop_duplicates" if isinstance(step, DropDuplicates) else "fill_nulls"
+            op = step.__struct_config__.tag
             warnings.append(f"Step {place} ({op}) is not undone: what it took away is not kept.")
     if not ready:
         fault = Fault(f"{pointer}/steps", "No step of the document can be undone.")

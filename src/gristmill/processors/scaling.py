@@ -12,7 +12,7 @@ from msgspec import Meta
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import spread, values
-from gristmill.processors.columns import Chosen, Family, exactly, resolve
+from gristmill.processors.columns import Chosen, Family, exactly, floating, resolve
 from gristmill.processors.spread import Pass, Spread
 from gristmill.processors.values import Limits
 
@@ -91,7 +91,7 @@ def plan(step: Scale, columns: Sequence[Column], pointer: str) -> ScalePlan:
 
 def after(plan: ScalePlan, columns: Sequence[Column]) -> tuple[Column, ...]:
     """The dataset's columns once scaled."""
-    return _floating({column.name for column in plan.columns}, columns)
+    return floating({column.name for column in plan.columns}, columns)
 
 
 def ready(fitted: ScaleFitted, columns: Sequence[Column], pointer: str) -> ScaleFitted:
@@ -110,11 +110,7 @@ def ready(fitted: ScaleFitted, columns: Sequence[Column], pointer: str) -> Scale
 
 def after_all(scalings: Sequence[Scaling], columns: Sequence[Column]) -> tuple[Column, ...]:
     """The dataset's columns once scaled by a fitted step."""
-    return _floating({scaling.column for scaling in scalings}, columns)
-
-
-def _floating(scaled: set[str], columns: Sequence[Column]) -> tuple[Column, ...]:
-    return tuple(Column(column.name, "Float64") if column.name in scaled else column for column in columns)
+    return floating({scaling.column for scaling in scalings}, columns)
 
 
 def partial(frame: pl.LazyFrame, plan: ScalePlan) -> tuple[ScaleState, int]:
