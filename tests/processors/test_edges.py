@@ -21,6 +21,7 @@ PARAMS: list[tuple[str, dict[str, Any]]] = [
     ("anomalies", {"method": "seasonal", "time_column": "zoned", "season": "hour_of_week"}),
     ("anomalies", {"method": "copod"}),
     ("anomalies", {"method": "ecod", "threshold": 0.5}),
+    ("normalize", {"steps": [{"op": "drop_duplicates"}, {"op": "scale", "method": "quantile"}]}),
     (
         "normalize",
         {
@@ -157,6 +158,20 @@ def test_many_values_are_approximate_and_labelled(tmp_path: Path, monkeypatch: p
     duplicates_found = folder.report["dataset"]["duplicate_rows"]
     assert duplicates_found["label"] == "sampled"
     assert duplicates_found["value"] == pytest.approx(5999, rel=0.3)
+
+
+@EACH
+@pytest.mark.parametrize("rows", [1, 30])
+def test_constant_columns(kind: str, params: dict[str, Any], rows: int, tmp_path: Path) -> None:
+    """Nothing stands out of a constant column, and it is scaled to 0."""
+    frame = MIXED[[0] * rows].with_columns(pl.lit(0.1).alias("x"), pl.lit(2**53 + 1).alias("n"))
+    finished, folder = process(kind, frame, params, tmp_path, parts=3)
+    if kind == "anomalies":
+        assert finished.rows_out == 0
+        assert set(folder.report["degenerate_columns"]) >= {"x", "n", "u", "money"}
+    if kind == "normalize":
+        assert folder.rows["x"].to_list() == [0.0]
+        assert folder.rows["n"].to_list() == [0.0]
 
 
 def test_every_kind_is_tried_at_the_edges() -> None:

@@ -64,11 +64,12 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
     - `clip`: numbers beyond `low` and `high`, or beyond each column's `quantiles`, become that bound (winsorizing).
     - `clean_text`: `unicode` normal form, `trim`, `collapse` white space, `case`, `null_tokens`, `date_format`.
     - `rename_columns`: names in `snake_case`.
-    - `scale`: `zscore`, `minmax` (into `range`), `robust` or `maxabs`, as scikit-learn's scalers.
+    - `scale`: `zscore`, `minmax` (into `range`), `robust`, `maxabs` or `quantile`, as scikit-learn's scalers.
       A constant column becomes 0.
 
     Each step is fitted on the data as the steps before it leave it. Null, NaN and infinite values take no part in a
-    fit; what a step does not fill stays. All fitted figures are exact.
+    fit; what a step does not fill stays. All fitted figures are exact but the quantiles of
+    `quantile`, which can be approximate and are labelled.
 
     The result has every row that was not dropped, in the order of the dataset, and `fitted.json` with the fitted
     figures of each step. Given as `fitted`, that document does the same to other data: numbers are scaled and gaps
@@ -132,7 +133,7 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
             "rows_out": rows,
             "rows_dropped": fitted.rows - rows,
             "steps": entries,
-            "accuracy": "exact",
+            "accuracy": "approximate" if any(_is_rough(step) for step in fitted.steps) else "exact",
             "conventions": {
                 "scale": "zscore has ddof 0, robust has linear quartiles, as scikit-learn",
                 "missing": "NaN is treated as null",
@@ -280,6 +281,10 @@ def _dropped(step: StepFitted) -> int:
             return 0
         case _:
             assert_never(step)
+
+
+def _is_rough(step: StepFitted) -> bool:
+    return isinstance(step, ScaleFitted) and any(scaling.error > 0 for scaling in step.scalings)
 
 
 def _warnings(fitted: Fitted) -> list[str]:

@@ -1,22 +1,25 @@
 """Bringing numbers to one scale: the step `scale`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial as bind
 from typing import Annotated
 
 import msgspec
+import numpy as np
 import polars as pl
 from msgspec import Meta
 
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import spread, values
-from gristmill.processors.columns import Chosen, Family, exactly, floating, resolve
+from gristmill.processors.columns import Chosen, Family, Floats, exactly, floating, resolve
 from gristmill.processors.spread import Pass, Spread
 from gristmill.processors.values import Limits
 
 _NUMERIC = frozenset({Family.NUMBER})
+MOST_QUANTILES = 1000
 
 
 class Method(StrEnum):
@@ -24,6 +27,7 @@ class Method(StrEnum):
     MINMAX = "minmax"
     ROBUST = "robust"
     MAXABS = "maxabs"
+    QUANTILE = "quantile"
 
 
 class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="scale"):
@@ -32,6 +36,10 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     As scikit-learn's StandardScaler (ddof 0), MinMaxScaler, RobustScaler (linear quartiles), MaxAbsScaler. Null
     columns: all numeric ones. Scaled columns are Float64; null and NaN stay; a constant column becomes 0 (or the
     range's low end).
+
+    `quantile` puts a number where it stands between the column's quantiles, from 0 to 1, as QuantileTransformer with
+    uniform output does: 1,000 quantiles, or as many as there are values. Beyond the values that are kept exactly, they
+    are approximate, and labelled with the share of rows by which they can be off.
     """
 
     method: Method
@@ -53,7 +61,11 @@ class ScaleState(msgspec.Struct, frozen=True, tag="scale"):
 
 
 class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """y = (x - center) / unit · stretch + shift. Without a unit the column stays as it is, in Float64."""
+    """y = (x - center) / unit · stretch + shift. Without a unit the column stays as it is, in Float64.
+
+    With `quantiles`, which stand for evenly spaced shares from 0 to 1, y is the share at x. `error` is the most by
+    which a share can be off; 0 means exact.
+    """
 
     column: str
     center: float = 0.0
@@ -61,6 +73,8 @@ class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stretch: float = 1.0
     shift: float = 0.0
     note: str | None = None
+    quantiles: tuple[float, ...] = ()
+    error: float = 0.0
 
 
 class ScaleFitted(msgspec.Struct, frozen=True, tag="scale_fitted"):
@@ -85,7 +99,7 @@ def plan(step: Scale, columns: Sequence[Column], pointer: str) -> ScalePlan:
         fault = Fault(f"{pointer}/range", "Only `minmax` takes a range.")
         raise InvalidRequest("The range does not fit.", errors=(fault,))
     fractions = (0.25, 0.5, 0.75) if step.method is Method.ROBUST else ()
-    spreads = (Spread(fractions=fractions),) * len(chosen)
+    spreads = (Spread(fractions=fractions, shape=step.method is Method.QUANTILE),) * len(chosen)
     return ScalePlan(step.method, chosen, step.range, values.limits(len(chosen)), spreads)
 
 
@@ -99,9 +113,11 @@ def ready(fitted: ScaleFitted, columns: Sequence[Column], pointer: str) -> Scale
     names = [scaling.column for scaling in fitted.scalings]
     resolve(columns, names, pointer=f"{pointer}/columns", families=_NUMERIC)
     faults = [
-        Fault(f"{pointer}/columns/{place}", "The unit must be positive, the stretch not 0.")
+        Fault(f"{pointer}/columns/{place}", "The unit must be positive, the stretch not 0, the quantiles rising.")
         for place, scaling in enumerate(fitted.scalings)
-        if (scaling.unit is not None and not scaling.unit > 0) or scaling.stretch == 0
+        if (scaling.unit is not None and not scaling.unit > 0)
+        or scaling.stretch == 0
+        or list(scaling.quantiles) != sorted(scaling.quantiles)
     ]
     if faults:
         raise InvalidRequest("The fitted figures scale nothing.", errors=tuple(faults))
@@ -140,6 +156,8 @@ def apply(frame: pl.LazyFrame, fitted: ScaleFitted) -> pl.LazyFrame:
 
 def _scaled(scaling: Scaling) -> pl.Expr:
     value = exactly(scaling.column).cast(pl.Float64)
+    if scaling.quantiles:
+        return _mapped(value, bind(_share, np.array(scaling.quantiles)))
     if scaling.unit is None:
         return value
     scaled = (value - scaling.center) / scaling.unit
@@ -150,6 +168,8 @@ def _scaled(scaling: Scaling) -> pl.Expr:
 
 def _restored(scaling: Scaling) -> pl.Expr:
     value = exactly(scaling.column).cast(pl.Float64)
+    if scaling.quantiles:
+        return _mapped(value, bind(_at_share, np.array(scaling.quantiles)))
     if scaling.unit is None:
         return value
     if scaling.stretch != 1 or scaling.shift != 0:
@@ -157,10 +177,46 @@ def _restored(scaling: Scaling) -> pl.Expr:
     return value * scaling.unit + scaling.center
 
 
+def _mapped(value: pl.Expr, function: Callable[[Floats], Floats]) -> pl.Expr:
+    """A function of arrays, over the values that are there. Null and NaN stay what they are."""
+
+    def mapped(series: pl.Series) -> pl.Series:
+        return pl.select(pl.when(pl.lit(series).is_not_null()).then(pl.Series(function(series.to_numpy())))).to_series()
+
+    return value.map_batches(mapped, return_dtype=pl.Float64, is_elementwise=True)
+
+
+def _share(quantiles: Floats, values: Floats) -> Floats:
+    """Where values stand between quantiles. Of a run of equal quantiles, the middle."""
+    shares = np.linspace(0, 1, len(quantiles))
+    rising = np.interp(values, quantiles, shares)
+    falling = np.interp(-values, -quantiles[::-1], -shares[::-1])
+    found = (rising - falling) / 2
+    found[values >= quantiles[-1]] = 1.0
+    found[values <= quantiles[0]] = 0.0
+    return found
+
+
+def _at_share(quantiles: Floats, shares: Floats) -> Floats:
+    return np.interp(shares, np.linspace(0, 1, len(quantiles)), quantiles)
+
+
+def _quantiles(name: str, known: Spread) -> Scaling:
+    shares = np.linspace(0, 1, min(MOST_QUANTILES, known.moments.count))
+    note = "constant" if known.moments.constant else None
+    error = known.values.error / known.moments.count
+    found = known.values.linear(shares)
+    # The kept points of an approximate distribution do not reach its ends; the moments know them.
+    found[0], found[-1] = known.moments.low, known.moments.high
+    return Scaling(name, note=note, quantiles=tuple(found.tolist()), error=error)
+
+
 def _scaling(name: str, known: Spread, plan: ScalePlan) -> Scaling:
     seen = known.moments
     if seen.count == 0:
         return Scaling(name, note="no values")
+    if plan.method is Method.QUANTILE:
+        return _quantiles(name, known)
     stretch, shift = 1.0, 0.0
     match plan.method:
         case Method.ZSCORE:
@@ -170,7 +226,7 @@ def _scaling(name: str, known: Spread, plan: ScalePlan) -> Scaling:
             stretch, shift = plan.range[1] - plan.range[0], plan.range[0]
         case Method.MAXABS:
             center, unit = 0.0, max(abs(seen.low), abs(seen.high))
-        case Method.ROBUST:
+        case _:
             center = known.median or 0.0
             unit = (known.quantile(0.75) or 0.0) - (known.quantile(0.25) or 0.0)
     if not (math.isfinite(unit) and math.isfinite(center)):
