@@ -12,18 +12,31 @@ import pytest
 from gristmill.processors import duplicates, frequencies, hashes
 from tests.processors.folder import KINDS, by_name, columns_of, process
 
-PARAMS: dict[str, dict[str, Any]] = {
-    "metrics": {},
-    "anomalies": {"method": "modified_zscore"},
-    "normalize": {
-        "steps": [
-            {"op": "drop_duplicates"},
-            {"op": "fill_nulls", "strategy": "median"},
-            {"op": "fill_nulls", "strategy": "mode"},
-            {"op": "scale", "method": "robust"},
-        ]
-    },
-}
+PARAMS: list[tuple[str, dict[str, Any]]] = [
+    ("metrics", {}),
+    ("anomalies", {"method": "modified_zscore"}),
+    ("anomalies", {"method": "iqr", "contamination": 0.1}),
+    ("anomalies", {"method": "hbos"}),
+    ("anomalies", {"method": "zscore", "by": ["Größe 📏", "flag", "day"]}),
+    ("anomalies", {"method": "seasonal", "time_column": "zoned", "season": "hour_of_week"}),
+    ("anomalies", {"method": "copod"}),
+    ("anomalies", {"method": "ecod", "threshold": 0.5}),
+    ("normalize", {"steps": [{"op": "drop_duplicates"}, {"op": "scale", "method": "quantile"}]}),
+    (
+        "normalize",
+        {
+            "steps": [
+                {"op": "drop_duplicates"},
+                {"op": "fill_nulls", "strategy": "median"},
+                {"op": "fill_nulls", "strategy": "mode"},
+                {"op": "clip", "quantiles": [0.05, 0.95]},
+                {"op": "clean_text", "unicode": "NFC", "trim": True, "null_tokens": [""]},
+                {"op": "scale", "method": "robust"},
+            ]
+        },
+    ),
+]
+EACH = pytest.mark.parametrize(("kind", "params"), PARAMS)
 MIXED = pl.DataFrame(
     {
         "x": [1.5, float("inf"), float("nan"), None, -2.0],
@@ -49,21 +62,21 @@ MIXED = pl.DataFrame(
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EACH
 @pytest.mark.parametrize("rows", [0, 1, 2, 5])
 @pytest.mark.parametrize("parts", [1, 4])
-def test_every_type_and_any_height(kind: str, rows: int, parts: int, tmp_path: Path) -> None:
-    finished, folder = process(kind, MIXED.head(rows), PARAMS[kind], tmp_path, parts=parts)
+def test_every_type_and_any_height(kind: str, params: dict[str, Any], rows: int, parts: int, tmp_path: Path) -> None:
+    finished, folder = process(kind, MIXED.head(rows), params, tmp_path, parts=parts)
     assert finished.rows_in == rows == finished.rows_out + finished.rows_dropped
     if kind == "normalize":
         assert folder.rows.columns == MIXED.columns
         assert folder.rows.height == finished.rows_out
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_all_null_columns(kind: str, tmp_path: Path) -> None:
+@EACH
+def test_all_null_columns(kind: str, params: dict[str, Any], tmp_path: Path) -> None:
     frame = MIXED.clear(7)
-    finished, folder = process(kind, frame, PARAMS[kind], tmp_path, parts=2)
+    finished, folder = process(kind, frame, params, tmp_path, parts=2)
     assert finished.rows_in == 7
     assert folder.report["warnings"]
 
@@ -103,10 +116,11 @@ def test_infinite_values_are_anomalies_and_no_part_of_the_fit(tmp_path: Path) ->
     assert folder.report["columns"][0]["values"] == 4
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_two_thousand_columns(kind: str, tmp_path: Path) -> None:
+@EACH
+def test_two_thousand_columns(kind: str, params: dict[str, Any], tmp_path: Path) -> None:
     frame = pl.DataFrame(np.random.default_rng(1).normal(size=(40, 2000)))
-    finished, _ = process(kind, frame, PARAMS[kind], tmp_path, parts=2)
+    frame = frame.with_columns(MIXED["zoned", "Größe 📏", "flag", "day"][[0] * 40])
+    finished, _ = process(kind, frame, params, tmp_path, parts=2)
     assert finished.rows_in == 40
 
 
@@ -144,3 +158,21 @@ def test_many_values_are_approximate_and_labelled(tmp_path: Path, monkeypatch: p
     duplicates_found = folder.report["dataset"]["duplicate_rows"]
     assert duplicates_found["label"] == "sampled"
     assert duplicates_found["value"] == pytest.approx(5999, rel=0.3)
+
+
+@EACH
+@pytest.mark.parametrize("rows", [1, 30])
+def test_constant_columns(kind: str, params: dict[str, Any], rows: int, tmp_path: Path) -> None:
+    """Nothing stands out of a constant column, and it is scaled to 0."""
+    frame = MIXED[[0] * rows].with_columns(pl.lit(0.1).alias("x"), pl.lit(2**53 + 1).alias("n"))
+    finished, folder = process(kind, frame, params, tmp_path, parts=3)
+    if kind == "anomalies":
+        assert finished.rows_out == 0
+        assert set(folder.report["degenerate_columns"]) >= {"x", "n", "u", "money"}
+    if kind == "normalize":
+        assert folder.rows["x"].to_list() == [0.0]
+        assert folder.rows["n"].to_list() == [0.0]
+
+
+def test_every_kind_is_tried_at_the_edges() -> None:
+    assert {kind for kind, _ in PARAMS} == set(KINDS)

@@ -9,6 +9,20 @@ from gristmill.processors.contract import decode_params
 from tests.processors.folder import KINDS, columns_of
 
 FRAME = pl.DataFrame({"n": [1], "f": [0.5], "s": ["x"], "b": [True]}, schema_overrides={"n": pl.Int8})
+
+
+def recipe(*steps: dict[str, object]) -> dict[str, object]:
+    return {"kind": "normalize", "version": 2, "steps": list(steps)}
+
+
+def scaled(**scaling: object) -> dict[str, object]:
+    return recipe({"op": "scale", "method": "zscore", "columns": [scaling]})
+
+
+def filled(**fill: object) -> dict[str, object]:
+    return recipe({"op": "fill_nulls", "strategy": "mode", "columns": [fill]})
+
+
 FAULTS: list[tuple[str, object, str]] = [
     ("metrics", {"colums": ["n"]}, "/params/colums"),
     ("metrics", {"columns": "n"}, "/params/columns"),
@@ -23,8 +37,37 @@ FAULTS: list[tuple[str, object, str]] = [
     ("anomalies", {"threshold": 0}, "/params/threshold"),
     ("anomalies", {"threshold": -1.5}, "/params/threshold"),
     ("anomalies", {"limit_rows": 1.5}, "/params/limit_rows"),
+    ("anomalies", {"contamination": 0.6}, "/params/contamination"),
+    ("anomalies", {"contamination": 0.1, "threshold": 3}, "/params/contamination"),
+    ("anomalies", {"method": "iqr", "bins": 10}, "/params/bins"),
+    ("anomalies", {"by": ["f"]}, "/params/by/0"),
+    ("anomalies", {"by": ["z"]}, "/params/by/0"),
+    ("anomalies", {"by": ["s"], "method": "hbos"}, "/params/by"),
+    ("anomalies", {"method": "seasonal"}, "/params/time_column"),
+    ("anomalies", {"method": "seasonal", "time_column": "s"}, "/params/time_column"),
+    ("anomalies", {"season": "hour_of_day"}, "/params/time_column"),
+    ("anomalies", {"columns": {"regex": "("}}, "/params/columns/regex"),
+    ("anomalies", {"columns": {"regex": "^no such"}}, "/params/columns"),
     ("normalize", {}, "/params"),
     ("normalize", {"steps": []}, "/params/steps"),
+    ("normalize", {"steps": [{"op": "drop_duplicates"}], "inverse": True}, "/params/inverse"),
+    ("normalize", {"steps": [{"op": "drop_duplicates"}], "fitted": recipe()}, "/params"),
+    ("normalize", {"steps": [{"op": "clip"}]}, "/params/steps/0"),
+    ("normalize", {"steps": [{"op": "clip", "low": 1, "quantiles": [0, 1]}]}, "/params/steps/0"),
+    ("normalize", {"steps": [{"op": "clip", "low": 2, "high": 1}]}, "/params/steps/0/low"),
+    ("normalize", {"steps": [{"op": "clip", "quantiles": [0.5, 0.5]}]}, "/params/steps/0/quantiles"),
+    ("normalize", {"steps": [{"op": "clip", "quantiles": [0.5, 2]}]}, "/params/steps/0/quantiles/1"),
+    ("normalize", {"steps": [{"op": "clean_text"}]}, "/params/steps/0"),
+    ("normalize", {"steps": [{"op": "clean_text", "columns": ["n"], "trim": True}]}, "/params/steps/0/columns/0"),
+    ("normalize", {"steps": [{"op": "clean_text", "date_format": "%Q?"}]}, "/params/steps/0/date_format"),
+    ("normalize", {"steps": [{"op": "clean_text", "date_format": "no date"}]}, "/params/steps/0/date_format"),
+    ("normalize", {"fitted": recipe() | {"kind": "metrics"}}, "/params/fitted/kind"),
+    ("normalize", {"fitted": recipe({"op": "drop_duplicates"}), "inverse": True}, "/params/fitted/steps"),
+    ("normalize", {"fitted": scaled(column="s")}, "/params/fitted/steps/0/columns/0"),
+    ("normalize", {"fitted": scaled(column="z"), "inverse": True}, "/params/fitted/steps/0/columns/0"),
+    ("normalize", {"fitted": scaled(column="f", unit=-1)}, "/params/fitted/steps/0/columns/0"),
+    ("normalize", {"fitted": filled(column="n", value="x")}, "/params/fitted/steps/0/columns/0"),
+    ("normalize", {"fitted": filled(column="n", value=1, type="Int64")}, "/params/fitted/steps/0/columns/0"),
     ("normalize", {"steps": [{"op": "fly"}]}, "/params/steps/0/op"),
     ("normalize", {"steps": [{"keep": "first"}]}, "/params/steps/0"),
     ("normalize", {"steps": [{"op": "drop_duplicates", "keep": "best"}]}, "/params/steps/0/keep"),

@@ -123,6 +123,7 @@ SCALERS: dict[str, Any] = {
     "zscore": preprocessing.StandardScaler(),
     "minmax": preprocessing.MinMaxScaler(feature_range=(-2, 5)),
     "robust": preprocessing.RobustScaler(),
+    "maxabs": preprocessing.MaxAbsScaler(),
 }
 
 
@@ -139,6 +140,32 @@ def test_scaling_equals_scikit_learn(method: str, parts: int, memory: str, tmp_p
         found = folder.rows.get_column(name).to_numpy()
         # A centred value near 0 keeps the rounding of the center.
         assert np.allclose(found, wanted[:, place], rtol=1e-9, atol=1e-9, equal_nan=True), name
+
+
+@pytest.mark.parametrize("parts", [1, 50])
+def test_quantile_scaling_equals_scikit_learn(parts: int, tmp_path: Path) -> None:
+    steps = [{"op": "scale", "method": "quantile"}]
+    _, folder = process("normalize", FRAME, {"steps": steps}, tmp_path, parts=parts)
+    assert folder.report["accuracy"] == "exact"
+    for name, array in COLUMNS.items():
+        there = array[~np.isnan(array)]
+        peer = preprocessing.QuantileTransformer(n_quantiles=1000, subsample=None)
+        wanted = peer.fit_transform(there.reshape(-1, 1))[:, 0]
+        found = folder.rows.get_column(name).drop_nulls().to_numpy()
+        assert np.allclose(found, wanted, rtol=1e-9, atol=1e-12), name
+
+
+def test_quantile_scaling_in_tight_memory_is_labelled_and_as_good_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "KEPT_VALUES", 1024)
+    steps = [{"op": "scale", "method": "quantile", "columns": ["normal"]}]
+    _, folder = process("normalize", FRAME, {"steps": steps}, tmp_path, parts=9)
+    assert folder.report["accuracy"] == "approximate"
+    error = folder.report["steps"][0]["columns"][0]["error"]
+    assert 0 < error < 0.05
+    wanted = stats.rankdata(COLUMNS["normal"]) / ROWS
+    assert np.abs(folder.rows["normal"].to_numpy() - wanted).max() < error + 2 / 256
 
 
 @pytest.mark.parametrize("keep", ["first", "last", "none"])

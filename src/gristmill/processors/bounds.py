@@ -20,12 +20,21 @@ class Method(StrEnum):
     ZSCORE = "zscore"
     MODIFIED_ZSCORE = "modified_zscore"
     IQR = "iqr"
+    SEASONAL = "seasonal"
+    HBOS = "hbos"
+    COPOD = "copod"
+    ECOD = "ecod"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether each column has bounds; if not, a row's score is the mean of its columns' scores."""
+        return self in THRESHOLDS
 
 
-THRESHOLDS = {Method.ZSCORE: 3.0, Method.MODIFIED_ZSCORE: 3.5, Method.IQR: 1.5}
+THRESHOLDS = {Method.ZSCORE: 3.0, Method.MODIFIED_ZSCORE: 3.5, Method.IQR: 1.5, Method.SEASONAL: 3.5}
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class Bounds(msgspec.Struct, frozen=True, tag="bounds"):
     """A value's score is its distance below `lower` or above `upper`, in units of `unit`; at most 0 between them.
 
     `unit` is None for a degenerate column, which is not judged; `note` says why, or which fallback was taken.
@@ -36,6 +45,10 @@ class Bounds(msgspec.Struct, frozen=True):
     upper: float = 0.0
     unit: float | None = None
     note: str | None = None
+
+    @property
+    def judged(self) -> bool:
+        return self.unit is not None
 
     def low(self, threshold: float) -> float | None:
         return None if self.unit is None else self.lower - threshold * self.unit
@@ -49,6 +62,14 @@ class Bounds(msgspec.Struct, frozen=True):
             return pl.lit(None, dtype=pl.Float64)
         value = self.value()
         return pl.max_horizontal(self.lower - value, value - self.upper) / self.unit
+
+    def beneath(self) -> pl.Expr:
+        """Whether a value is nearer to the lower bound."""
+        return self.value() < self.lower
+
+    def crossed(self, threshold: float) -> pl.Expr:
+        """The bound that a value outside has crossed."""
+        return pl.when(self.beneath()).then(pl.lit(self.low(threshold))).otherwise(pl.lit(self.high(threshold)))
 
     def value(self) -> pl.Expr:
         return exactly(self.column).cast(pl.Float64).fill_nan(None)
@@ -65,10 +86,12 @@ def bounds(column: str, spread: Spread, method: Method) -> Bounds:
     match method:
         case Method.ZSCORE:
             found = _zscore(column, spread)
-        case Method.MODIFIED_ZSCORE:
+        case Method.MODIFIED_ZSCORE | Method.SEASONAL:
             found = _modified(column, spread)
         case Method.IQR:
             found = _tukey(column, spread)
+        case _:
+            raise ValueError(f"{method} has no bounds")
     if found.unit is not None and not (math.isfinite(found.unit) and found.unit > 0):
         return Bounds(column, note="too wide for float64")
     return found

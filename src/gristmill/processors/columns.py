@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from msgspec import Meta
 from polars import selectors as cs
 
 from gristmill.domain.column import Column
@@ -17,6 +19,17 @@ Floats = npt.NDArray[np.float64]
 
 BATCH_ROWS = 131_072
 BATCH_CELLS = 4_194_304
+
+
+class Matching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Columns whose name matches a regular expression (Rust's syntax, which takes linear time), anywhere in it."""
+
+    regex: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+Names = Annotated[tuple[str, ...], Meta(min_length=1)]
+Chosen = Names | Matching
+"""Columns by their exact names, or by a regular expression."""
 
 
 class Family(StrEnum):
@@ -60,15 +73,23 @@ def exactly(name: str) -> pl.Expr:
     return cs.by_name(name).as_expr()
 
 
-def resolve(
-    columns: Sequence[Column], names: Sequence[str] | None, *, pointer: str, families: frozenset[Family]
-) -> tuple[Column, ...]:
-    """The columns named (None: all that fit), each of one of the families.
+def floating(names: set[str], columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns, those named as Float64."""
+    return tuple(Column(column.name, "Float64") if column.name in names else column for column in columns)
 
-    Raises InvalidRequest with a fault for every name that is unknown, doubled, or of another family.
+
+def resolve(
+    columns: Sequence[Column], names: Sequence[str] | Matching | None, *, pointer: str, families: frozenset[Family]
+) -> tuple[Column, ...]:
+    """The columns named (None: all that fit), each of one of the families. A pattern picks among those that fit.
+
+    Raises InvalidRequest with a fault for every name that is unknown, doubled, or of another family, and for a
+    pattern that is not one.
     """
     if names is None:
         return tuple(column for column in columns if family(column) in families)
+    if isinstance(names, Matching):
+        return _matching(columns, names, pointer=pointer, families=families)
     known = {column.name: column for column in columns}
     faults: list[Fault] = []
     seen: set[str] = set()
@@ -85,6 +106,20 @@ def resolve(
     if faults:
         raise InvalidRequest("Columns do not fit.", errors=tuple(faults))
     return tuple(known[name] for name in names)
+
+
+def _matching(
+    columns: Sequence[Column], pattern: Matching, *, pointer: str, families: frozenset[Family]
+) -> tuple[Column, ...]:
+    fitting = [column for column in columns if family(column) in families]
+    try:
+        hits = pl.Series([column.name for column in fitting], dtype=pl.String).str.contains(pattern.regex)
+        # Of no names, Polars does not look at the pattern.
+        pl.Series([""]).str.contains(pattern.regex)
+    except pl.exceptions.ComputeError:
+        fault = Fault(f"{pointer}/regex", "This is no regular expression.")
+        raise InvalidRequest("Columns do not fit.", errors=(fault,)) from None
+    return tuple(column for column, hit in zip(fitting, hits, strict=True) if hit)
 
 
 def batches(frame: pl.LazyFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]:

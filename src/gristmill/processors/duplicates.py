@@ -69,7 +69,7 @@ class DuplicateState(msgspec.Struct, frozen=True, tag="duplicates"):
     drops: Unsigned
 
 
-class DuplicateFitted(msgspec.Struct, frozen=True, tag="duplicates"):
+class DuplicateFitted(msgspec.Struct, frozen=True, tag="duplicates_fitted"):
     """The row numbers to drop, sorted."""
 
     columns: tuple[str, ...]

@@ -12,7 +12,7 @@ from msgspec import Meta
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import frequencies, spread, values
-from gristmill.processors.columns import Family, batches, exactly, family, is_integer, resolve
+from gristmill.processors.columns import Chosen, Family, batches, exactly, family, floating, is_integer, resolve
 from gristmill.processors.frequencies import Frequencies
 from gristmill.processors.spread import Pass, Spread
 from gristmill.processors.values import Limits
@@ -46,7 +46,7 @@ class FillNulls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     """
 
     strategy: Strategy
-    columns: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    columns: Chosen | None = None
     value: Annotated[Cell | None, Meta(description="For `constant` alone.")] = None
 
 
@@ -70,15 +70,19 @@ class FillState(msgspec.Struct, frozen=True, tag="fill"):
 
 
 class Fill(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What goes into a column. A time is its number of days or of its unit since 1970. None: there was no value."""
+    """What goes into a column. A time is its number of days or of its unit since 1970. None: there was no value.
+
+    `type` is the column's, for a mode: such a value fits no other.
+    """
 
     column: str
     value: Cell | None
     floating: bool = False
     exact: bool = True
+    type: str | None = None
 
 
-class FillFitted(msgspec.Struct, frozen=True, tag="fill"):
+class FillFitted(msgspec.Struct, frozen=True, tag="fill_fitted"):
     strategy: Strategy
     columns: tuple[str, ...]
     fills: tuple[Fill, ...] = ()
@@ -101,12 +105,33 @@ def plan(step: FillNulls, columns: Sequence[Column], pointer: str) -> FillPlan:
     return FillPlan(step.strategy, chosen, values.limits(len(chosen)), step.value, spreads)
 
 
-def after(plan: FillPlan, columns: Sequence[Column]) -> tuple[Column, ...]:
+def ready(fitted: FillFitted, columns: Sequence[Column], pointer: str) -> FillFitted:
+    """A fitted step for other data. Raises InvalidRequest for columns that are not there or of another type."""
+    at = f"{pointer}/columns"
+    chosen = resolve(columns, fitted.columns, pointer=at, families=_FAMILIES[fitted.strategy])
+    faults = [
+        Fault(f"{at}/{place}", f"The value does not fit a column of {column.type}.")
+        for place, (column, fill) in enumerate(zip(chosen, fitted.fills, strict=True))
+        if not _fits(column, fill)
+    ]
+    if faults:
+        raise InvalidRequest("The fitted values do not fit the dataset.", errors=tuple(faults))
+    return fitted
+
+
+def _fits(column: Column, fill: Fill) -> bool:
+    if fill.value is None:
+        return True
+    if fill.floating:
+        return isinstance(fill.value, int | float) and not isinstance(fill.value, bool)
+    return _takes(column, fill.value) if fill.type is None else column.type == fill.type
+
+
+def after(plan: FillPlan | FillFitted, columns: Sequence[Column]) -> tuple[Column, ...]:
     """The dataset's columns once filled."""
     if _FAMILIES[plan.strategy] is not _NUMERIC:
         return tuple(columns)
-    floating = {column.name for column in plan.columns}
-    return tuple(Column(column.name, "Float64") if column.name in floating else column for column in columns)
+    return floating({column if isinstance(column, str) else column.name for column in plan.columns}, columns)
 
 
 def partial(frame: pl.LazyFrame, plan: FillPlan) -> tuple[FillState, int]:
@@ -145,8 +170,8 @@ def finish(plan: FillPlan, state: FillState) -> FillFitted | FillPlan:
     if plan.strategy is Strategy.DROP:
         return FillFitted(plan.strategy, names, dropped=state.dropped)
     if not plan.spreads:
-        pairs = zip(names, state.frequencies, strict=True)
-        return FillFitted(plan.strategy, names, tuple(_mode(name, counted) for name, counted in pairs))
+        pairs = zip(plan.columns, state.frequencies, strict=True)
+        return FillFitted(plan.strategy, names, tuple(_mode(column, counted) for column, counted in pairs))
     spreads = spread.advance_all(plan.spreads, state.passes)
     if not all(known.done for known in spreads):
         return msgspec.structs.replace(plan, spreads=spreads)
@@ -192,14 +217,14 @@ def _mean(known: Spread) -> float | None:
     return known.moments.mean if known.moments.count else None
 
 
-def _mode(name: str, counted: Frequencies) -> Fill:
+def _mode(column: Column, counted: Frequencies) -> Fill:
     top = counted.top(1)
     if not top:
-        return Fill(name, None)
+        return Fill(column.name, None)
     value = top[0][0]
     if not isinstance(value, bool | int | float | str):
         value = str(value) if isinstance(value, Decimal) else counted.physical_mode()
-    return Fill(name, value, exact=counted.mode_is_certain)
+    return Fill(column.name, value, exact=counted.mode_is_certain, type=column.type)
 
 
 def _check_value(step: FillNulls, chosen: Sequence[Column], pointer: str) -> None:

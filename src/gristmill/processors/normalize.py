@@ -9,29 +9,37 @@ import polars as pl
 from msgspec import Meta
 
 from gristmill.domain.column import Column
-from gristmill.processors import duplicates, filling, scaling
+from gristmill.errors import Fault, InvalidRequest
+from gristmill.processors import cleaning, clipping, duplicates, filling, recipe, scaling
+from gristmill.processors.cleaning import CleanText, RenameColumns, RenameFitted, TextFitted
+from gristmill.processors.clipping import Clip, ClipFitted, ClipPlan, ClipState
 from gristmill.processors.columns import batches
-from gristmill.processors.contract import ROW, Again, Planned, Processor, finite
+from gristmill.processors.contract import ROW, Again, Planned, Processor
 from gristmill.processors.duplicates import DropDuplicates, DuplicateFitted, DuplicatePlan, DuplicateState
 from gristmill.processors.filling import FillFitted, FillNulls, FillPlan, FillState, Strategy
+from gristmill.processors.recipe import Recipe, StepFitted, describe
 from gristmill.processors.scaling import Scale, ScaleFitted, ScalePlan, ScaleState
 
-Step = DropDuplicates | FillNulls | Scale
-StepPlan = DuplicatePlan | FillPlan | ScalePlan
-StepState = DuplicateState | FillState | ScaleState
-StepFitted = DuplicateFitted | FillFitted | ScaleFitted
+Step = DropDuplicates | FillNulls | Clip | CleanText | RenameColumns | Scale
+StepPlan = DuplicatePlan | FillPlan | ClipPlan | ScalePlan
+StepState = DuplicateState | FillState | ClipState | ScaleState
 
 
 class NormalizeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to do, in this order."""
+    """What to do: steps to fit and apply, or the document of steps that were fitted before."""
 
-    steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=50, description="Done in this order.")]
+    steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=50, description="Done in this order.")] | None = (
+        None
+    )
+    fitted: Annotated[Recipe | None, Meta(description="The `fitted.json` of another result.")] = None
+    inverse: Annotated[bool, Meta(description="Take scaled numbers back, by the document.")] = False
 
 
 class Plan(Planned, frozen=True, kw_only=True):
     """`steps` are still to be fitted, the first of them now; `fitted` are done, in order."""
 
-    steps: tuple[StepPlan, ...]
+    steps: tuple[StepPlan | StepFitted, ...]
+    inverse: bool = False
     fitted: tuple[StepFitted, ...] = ()
     rows: int | None = None
 
@@ -53,16 +61,24 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
 
     - `drop_duplicates`: rows that are the same in the `subset` columns (default: all); `keep` first, last or none.
     - `fill_nulls`: `mean`, `median`, `mode`, a `constant`, or `drop` the rows. NaN counts as missing.
-    - `scale`: `zscore`, `minmax` (into `range`) or `robust`, as scikit-learn's scalers. A constant column becomes 0.
+    - `clip`: numbers beyond `low` and `high`, or beyond each column's `quantiles`, become that bound (winsorizing).
+    - `clean_text`: `unicode` normal form, `trim`, `collapse` white space, `case`, `null_tokens`, `date_format`.
+    - `rename_columns`: names in `snake_case`.
+    - `scale`: `zscore`, `minmax` (into `range`), `robust`, `maxabs` or `quantile`, as scikit-learn's scalers.
+      A constant column becomes 0.
 
     Each step is fitted on the data as the steps before it leave it. Null, NaN and infinite values take no part in a
-    fit; what a step does not fill stays. All fitted figures are exact.
+    fit; what a step does not fill stays. All fitted figures are exact but the quantiles of
+    `quantile`, which can be approximate and are labelled.
 
     The result has every row that was not dropped, in the order of the dataset, and `fitted.json` with the fitted
-    figures of each step, so that the same can be done to other data.
+    figures of each step. Given as `fitted`, that document does the same to other data: numbers are scaled and gaps
+    filled as there, and rows dropped by the same rules. With `inverse`, scaled numbers (in Float64) and names are
+    taken back.
     """
 
     kind = "normalize"
+    version = 2
     Params = NormalizeParams
     example = {  # noqa: RUF012 - read only
         "steps": [
@@ -73,8 +89,13 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
     }
 
     def plan(self, columns: Sequence[Column], params: NormalizeParams) -> Plan:
+        if params.fitted is not None or params.steps is None:
+            return _ahead(_by_recipe(tuple(columns), params))
+        if params.inverse:
+            fault = Fault("/params/inverse", "Only a fitted document can be undone.")
+            raise InvalidRequest("There is nothing to undo.", errors=(fault,))
         present = tuple(columns)
-        steps: list[StepPlan] = []
+        steps: list[StepPlan | StepFitted] = []
         for place, step in enumerate(params.steps):
             planned, present = _plan(step, present, f"/params/steps/{place}")
             steps.append(planned)
@@ -83,7 +104,7 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
     def partial(self, frame: pl.LazyFrame, plan: Plan) -> State:
         if not plan.steps:
             return State(None, sum(batch.height for batch in batches(frame, ())))
-        return _partial(reduce(_apply, plan.fitted, frame), plan.steps[0])
+        return _partial(reduce(_apply, plan.fitted, frame), _open(plan.steps[0]))
 
     def merge(self, states: Sequence[State]) -> State:
         return State(_merge([state.step for state in states]), sum(state.rows for state in states))
@@ -112,7 +133,7 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
             "rows_out": rows,
             "rows_dropped": fitted.rows - rows,
             "steps": entries,
-            "accuracy": "exact",
+            "accuracy": "approximate" if any(_is_rough(step) for step in fitted.steps) else "exact",
             "conventions": {
                 "scale": "zscore has ddof 0, robust has linear quartiles, as scikit-learn",
                 "missing": "NaN is treated as null",
@@ -124,26 +145,10 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
         }
 
     def documents(self, plan: Plan, fitted: Fitted) -> Mapping[str, bytes]:
-        document = {"kind": self.kind, "version": self.version, "steps": [describe(step) for step in fitted.steps]}
-        return {"fitted.json": msgspec.json.format(msgspec.json.encode(finite(document)), indent=2)}
+        return {} if plan.inverse else recipe.written(fitted.steps, version=self.version)
 
 
-def describe(step: StepFitted) -> dict[str, object]:
-    """A fitted step as people and programs read it: enough to apply it to other data."""
-    match step:
-        case DuplicateFitted():
-            return {"op": "drop_duplicates", "keep": step.keep.value, "subset": list(step.columns)}
-        case FillFitted():
-            columns: object = [msgspec.to_builtins(fill) for fill in step.fills] or list(step.columns)
-            return {"op": "fill_nulls", "strategy": step.strategy.value, "columns": columns}
-        case ScaleFitted():
-            scalings = [msgspec.to_builtins(found) for found in step.scalings]
-            return {"op": "scale", "method": step.method.value, "columns": scalings}
-        case _:
-            assert_never(step)
-
-
-def _plan(step: Step, columns: tuple[Column, ...], pointer: str) -> tuple[StepPlan, tuple[Column, ...]]:
+def _plan(step: Step, columns: tuple[Column, ...], pointer: str) -> tuple[StepPlan | StepFitted, tuple[Column, ...]]:
     """The step's plan, and the columns as it leaves them."""
     match step:
         case DropDuplicates():
@@ -151,6 +156,14 @@ def _plan(step: Step, columns: tuple[Column, ...], pointer: str) -> tuple[StepPl
         case FillNulls():
             fill = filling.plan(step, columns, pointer)
             return fill, filling.after(fill, columns)
+        case Clip():
+            clip = clipping.plan(step, columns, pointer)
+            return clip, clipping.after(clip, columns)
+        case CleanText():
+            return cleaning.plan_text(step, columns, pointer), columns
+        case RenameColumns():
+            names = cleaning.plan_names(columns)
+            return names, cleaning.after(names, columns)
         case Scale():
             scale = scaling.plan(step, columns, pointer)
             return scale, scaling.after(scale, columns)
@@ -158,11 +171,36 @@ def _plan(step: Step, columns: tuple[Column, ...], pointer: str) -> tuple[StepPl
             assert_never(step)
 
 
+def _by_recipe(columns: tuple[Column, ...], params: NormalizeParams) -> Plan:
+    """The plan of a fitted document, forward or back."""
+    document = params.fitted
+    if document is None or params.steps is not None:
+        fault = Fault("/params", "Give either steps or a fitted document.")
+        raise InvalidRequest("The params do not fit each other.", errors=(fault,))
+    if not params.inverse:
+        return Plan(steps=recipe.follow(document, columns, pointer="/params/fitted"))
+    steps, warnings = recipe.undo(document, columns, pointer="/params/fitted")
+    return Plan(steps=steps, warnings=warnings, inverse=True)
+
+
+def _open(step: StepPlan | StepFitted) -> StepPlan:
+    """The step to be fitted now: those that are fitted were passed over."""
+    if isinstance(step, DuplicatePlan | FillPlan | ClipPlan | ScalePlan):
+        return step
+    raise TypeError(f"{type(step).__name__} is fitted already")
+
+
 def _ahead(plan: Plan) -> Plan:
     """Past the steps that need no data."""
     steps, fitted = list(plan.steps), list(plan.fitted)
-    while steps and isinstance(steps[0], FillPlan) and not steps[0].needs_data:
-        fitted.append(filling.constant(steps[0]))
+    while steps:
+        step = steps[0]
+        if isinstance(step, FillPlan) and not step.needs_data:
+            fitted.append(filling.constant(step))
+        elif isinstance(step, DuplicatePlan | FillPlan | ClipPlan | ScalePlan):
+            break
+        else:
+            fitted.append(step)
         del steps[0]
     return msgspec.structs.replace(plan, steps=tuple(steps), fitted=tuple(fitted))
 
@@ -173,6 +211,8 @@ def _partial(frame: pl.LazyFrame, step: StepPlan) -> State:
             return State(*duplicates.partial(frame, step))
         case FillPlan():
             return State(*filling.partial(frame, step))
+        case ClipPlan():
+            return State(*clipping.partial(frame, step))
         case ScalePlan():
             return State(*scaling.partial(frame, step))
         case _:
@@ -183,11 +223,14 @@ def _merge(states: Sequence[StepState | None]) -> StepState | None:
     """All are of one step, so of one type."""
     doubled = [state for state in states if isinstance(state, DuplicateState)]
     filled = [state for state in states if isinstance(state, FillState)]
+    clipped = [state for state in states if isinstance(state, ClipState)]
     scaled = [state for state in states if isinstance(state, ScaleState)]
     if doubled:
         return duplicates.merge(doubled)
     if filled:
         return filling.merge(filled)
+    if clipped:
+        return clipping.merge(clipped)
     return scaling.merge(scaled) if scaled else None
 
 
@@ -199,11 +242,13 @@ def _advance(plan: Plan, state: StepState) -> Plan:
             found: StepFitted | StepPlan = duplicates.finish(step, state)
         case FillPlan(), FillState():
             found = filling.finish(step, state)
+        case ClipPlan(), ClipState():
+            found = clipping.finish(step, state)
         case ScalePlan(), ScaleState():
             found = scaling.finish(step, state)
         case _:
             raise TypeError(f"{type(state).__name__} is no state of {type(step).__name__}")
-    if isinstance(found, DuplicatePlan | FillPlan | ScalePlan):
+    if isinstance(found, DuplicatePlan | FillPlan | ClipPlan | ScalePlan):
         return msgspec.structs.replace(plan, steps=(found, *later))
     return msgspec.structs.replace(plan, steps=tuple(later), fitted=(*plan.fitted, found))
 
@@ -214,6 +259,12 @@ def _apply(frame: pl.LazyFrame, step: StepFitted) -> pl.LazyFrame:
             return duplicates.apply(frame, step)
         case FillFitted():
             return filling.apply(frame, step)
+        case ClipFitted():
+            return clipping.apply(frame, step)
+        case TextFitted():
+            return cleaning.apply_text(frame, step)
+        case RenameFitted():
+            return cleaning.apply_names(frame, step.names)
         case ScaleFitted():
             return scaling.apply(frame, step)
         case _:
@@ -226,10 +277,14 @@ def _dropped(step: StepFitted) -> int:
             return len(step.drops)
         case FillFitted():
             return step.dropped
-        case ScaleFitted():
+        case ClipFitted() | TextFitted() | RenameFitted() | ScaleFitted():
             return 0
         case _:
             assert_never(step)
+
+
+def _is_rough(step: StepFitted) -> bool:
+    return isinstance(step, ScaleFitted) and any(scaling.error > 0 for scaling in step.scalings)
 
 
 def _warnings(fitted: Fitted) -> list[str]:

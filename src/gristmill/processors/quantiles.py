@@ -112,6 +112,13 @@ def search(values: Values, fractions: Sequence[float], *, center: float | None =
     return Search(windows=tuple(Window(rank, *seen.bracket(rank)) for rank in wanted), center=center)
 
 
+def statistic(values: Values, rank: int) -> Search:
+    """Look for one order statistic (0-based) of a distribution that holds something."""
+    if values.exact:
+        return Search({rank: values.at(rank)})
+    return Search(windows=(Window(rank, *values.bracket(rank)),))
+
+
 def _between(a: float, b: float, along: float) -> float:
     step = b - a
     if not math.isfinite(step):

@@ -70,6 +70,16 @@ class Values(msgspec.Struct, frozen=True):
             merged = _collapse(np.abs(self.points - center), self.weights)
         return Values(merged.points, merged.weights, 2 * self.error)
 
+    def linear(self, fractions: Floats) -> Floats:
+        """Linear quantiles (Hyndman and Fan, type 7) of a distribution that holds something; exact if this is."""
+        places = (self.count - 1) * fractions
+        low = np.floor(places)
+        cumulative = np.cumsum(self.weights)
+        ends = [np.searchsorted(cumulative, rank, side="right") for rank in (low, np.minimum(low + 1, self.count - 1))]
+        first, second = (self.points[np.minimum(place, len(self.points) - 1)] for place in ends)
+        along = places - low
+        return np.maximum.accumulate(first * (1 - along) + second * along)
+
 
 EMPTY = Values(np.empty(0), np.empty(0))
 

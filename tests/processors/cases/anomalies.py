@@ -1,5 +1,8 @@
 """Cases of the kind `anomalies`: a frame, params, figures of the report, and the result's columns."""
 
+import math
+from datetime import date
+
 import polars as pl
 
 ROSNER = [
@@ -51,5 +54,36 @@ CASES = {
         "params": {"method": "iqr", "columns": ["score", "^.*$"]},
         "report": {"output_columns.score": "score_"},
         "table": {"score": [99.0], "^.*$": [5], "column": ["score"]},
+    },
+    "a histogram: the lonely bin": {
+        "frame": pl.DataFrame({"x": [*[1.0] * 6, *[2.0] * 3, 9.0]}),
+        "params": {"method": "hbos", "bins": 4, "contamination": 0.1},
+        "report": {"rows_flagged": 1, "columns.0.bins": 4, "columns.0.highest_in": 1, "threshold": 0.0},
+        "table": {"row_number": [9], "score": [math.log(9)], "column": ["x"], "bound": [None]},
+    },
+    "tails: rare in both columns": {
+        "frame": pl.DataFrame({"a": [0, 1, 2, 3, 50], "b": [-80.0, 1.0, 2.0, None, 3.0]}),
+        "params": {"method": "ecod", "threshold": 1.4},
+        "report": {"rows_flagged": 2, "columns.0.longer_tail": "right", "columns.1.longer_tail": "left"},
+        "table": {"row_number": [0, 4], "score": [(math.log(5) + math.log(4)) / 2] * 2, "column": ["a", "a"]},
+    },
+    "tails: the longer one, or the mean of both": {
+        "frame": pl.DataFrame({"a": [0, 1, 2, 3, 50]}),
+        "params": {"method": "copod", "contamination": 0.2},
+        "report": {"rows_flagged": 1, "columns.0.highest_in": 1},
+        "table": {"row_number": [4], "score": [math.log(5)]},
+    },
+    "groups: high in one is common in the other": {
+        "frame": pl.DataFrame({"g": ["a"] * 7 + ["b"] * 7, "x": [1, 2, 3, 2, 1, 2, 90, 90, 91, 92, 91, 90, 91, 90]}),
+        "params": {"method": "modified_zscore", "by": ["g"]},
+        "report": {"rows_flagged": 1, "groups.1.group": {"g": "b"}, "groups.1.columns.0.values": 7},
+        "table": {"row_number": [6], "x": [90], "score": [0.6745 * 88], "bound": [2 + 3.5 / 0.6745]},
+    },
+    "a season of whole days": {
+        "frame": pl.DataFrame({"day": pl.date_range(date(2024, 1, 1), date(2024, 2, 25), eager=True)}).with_columns(
+            x=pl.when(pl.col("day").dt.weekday() > 5).then(10).otherwise(1) + pl.col("day").dt.day() % 3 / 10
+        ),
+        "params": {"method": "seasonal", "time_column": "day", "season": "day_of_week", "contamination": 0.05},
+        "report": {"contamination": 0.05, "groups.6.group": {"day_of_week": "7"}},
     },
 }

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import polars as pl
 
-NAN = float("nan")
+NAN, INF = float("nan"), float("inf")
+_PLAIN = {"HTTPStatus": "http_status", "Größe": "größe", "*": "column"}
 
 CASES = {
     "later steps are fitted on what earlier ones leave": {
@@ -82,5 +83,67 @@ CASES = {
         "params": {"steps": [{"op": "scale", "method": "minmax", "columns": ["^a$", "*"]}]},
         "report": {"rows_out": 3},
         "table": {"^a$": [0.0, 0.5, 1.0], "a": [4, 5, 6], "*": [0.0, 0.5, 1.0]},
+    },
+    "clipped at fixed bounds": {
+        "frame": pl.DataFrame({"a": [-5, 0, 5, None], "b": [INF, -INF, NAN, None]}),
+        "params": {"steps": [{"op": "clip", "low": -1, "high": 2.5}]},
+        "report": {"rows_dropped": 0, "steps.0.columns.0": {"column": "a", "low": -1.0, "high": 2.5}},
+        "table": {"a": [-1.0, 0.0, 2.5, None], "b": [2.5, -1.0, NAN, None]},
+    },
+    "winsorized at each column's quantiles, then scaled": {
+        "frame": pl.DataFrame({"a": [*range(11)], "none": pl.Series([None] * 11, dtype=pl.Float64)}),
+        "params": {
+            "steps": [
+                {"op": "clip", "quantiles": [0.1, 0.9], "columns": {"regex": "."}},
+                {"op": "scale", "method": "maxabs", "columns": ["a"]},
+            ]
+        },
+        "report": {"steps.0.columns.1": {"column": "none", "low": None, "high": None}},
+        "table": {"a": [place / 9 for place in (1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9)], "none": [None] * 11},
+    },
+    "texts cleaned in a fixed order": {
+        "frame": pl.DataFrame(
+            {
+                "a": ["  Ab\t\n c ", "N/A ", None, "e\u0301", "\ufb01"],
+                "b": ["31.12.1999", "1.2.2003", "never", None, "31.02.2000"],
+                "n": [1, 2, 3, 4, 5],
+            }
+        ),
+        "params": {
+            "steps": [
+                {
+                    "op": "clean_text",
+                    "columns": ["a"],
+                    "unicode": "NFKC",
+                    "trim": True,
+                    "collapse": True,
+                    "case": "lower",
+                    "null_tokens": ["n/a", ""],
+                },
+                {"op": "clean_text", "columns": ["b"], "date_format": "%d.%m.%Y"},
+            ]
+        },
+        "report": {"steps.1.date_format": "%d.%m.%Y", "rows_out": 5},
+        "table": {
+            "a": ["ab c", None, None, "\u00e9", "fi"],
+            "b": ["1999-12-31", "2003-02-01", "never", None, "31.02.2000"],
+            "n": [1, 2, 3, 4, 5],
+        },
+    },
+    "snake_case names, and steps by the new ones": {
+        "frame": pl.DataFrame(
+            {"Total (EUR)": [1, 3], "totalEur": [1, 2], "HTTPStatus": [1, 2], "Größe": [0, 1], "*": 5}
+        ),
+        "params": {
+            "steps": [{"op": "rename_columns"}, {"op": "scale", "method": "minmax", "columns": ["total_eur", "column"]}]
+        },
+        "report": {"steps.0.names": {"Total (EUR)": "total_eur", "totalEur": "total_eur_2", **_PLAIN}},
+        "table": {
+            "total_eur": [0.0, 1.0],
+            "total_eur_2": [1, 2],
+            "http_status": [1, 2],
+            "größe": [0, 1],
+            "column": [0.0, 0.0],
+        },
     },
 }
