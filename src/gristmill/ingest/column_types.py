@@ -6,6 +6,8 @@ from typing import Final
 
 import polars as pl
 
+from gristmill.ingest.invisible import AROUND
+
 # A leading zero or plus sign says identifier (postcode, telephone), not number; 007.5 and 01.10 too.
 IDENTIFIER_LIKE: Final = r"^[+-]?0[0-9]|^\+[0-9]+$"
 LONG_INTEGER: Final = r"^[+-]?[0-9]{16,}$"
@@ -158,7 +160,7 @@ class ColumnTypes:
         return guesses
 
     def _thin_out(self, evidence: _Evidence, probe: pl.Series) -> None:
-        stripped = probe.str.strip_chars()
+        stripped = probe.str.strip_chars(AROUND)
         for kind in list(evidence.alive):
             self._test(evidence, kind, stripped)
 
@@ -177,7 +179,7 @@ class ColumnTypes:
     def _weigh(self, evidence: _Evidence, cells: pl.Series) -> None:
         """The exact way: white space around values is allowed, null tokens are no values."""
         evidence.cells += len(cells)
-        stripped = cells.str.strip_chars()
+        stripped = cells.str.strip_chars(AROUND)
         for kind in list(evidence.alive):
             self._test(evidence, kind, stripped)
         tokens = int((stripped.is_in(self._tokens) | (stripped == "")).sum())
@@ -272,7 +274,7 @@ def _reads(kind: Kind, token: str) -> bool:
 
 def _typed(kind: Kind, readable_tokens: list[str], *, padded: bool) -> Callable[[pl.Expr], pl.Expr]:
     def expression(cell: pl.Expr) -> pl.Expr:
-        stripped = cell.str.strip_chars() if padded else cell
+        stripped = cell.str.strip_chars(AROUND) if padded else cell
         value = kind.cast(stripped)
         return pl.when(~stripped.is_in(readable_tokens)).then(value) if readable_tokens else value
 

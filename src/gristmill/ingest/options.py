@@ -7,7 +7,25 @@ import msgspec
 MIB = 1024 * 1024
 NULL_TOKENS = ("NA", "N/A", "n/a", "#N/A", "null", "NULL", "Null", "None", "none", "-")
 
-Encoding = Literal["utf-8", "utf-16-le", "utf-16-be", "latin-1", "windows-1252"]
+# The first five are also found out from the data; the others only a person can tell apart.
+Encoding = Literal[
+    "utf-8",
+    "utf-16-le",
+    "utf-16-be",
+    "latin-1",
+    "windows-1252",
+    "windows-1250",
+    "windows-1251",
+    "iso-8859-2",
+    "iso-8859-15",
+    "koi8-r",
+    "mac-roman",
+    "shift-jis",
+    "euc-jp",
+    "euc-kr",
+    "gb18030",
+    "big5",
+]
 
 
 class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

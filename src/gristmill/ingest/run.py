@@ -20,6 +20,7 @@ from gristmill.ingest.csv_dialect import Shape, find_shape
 from gristmill.ingest.csv_table import CsvTable
 from gristmill.ingest.encoding import find_encoding, to_utf8, unix_line_ends
 from gristmill.ingest.finish import Target, write_parts
+from gristmill.ingest.invisible import Invisible
 from gristmill.ingest.names import numbered, settle_names
 from gristmill.ingest.ndjson import NdjsonTable
 from gristmill.ingest.options import MIB, IngestOptions, Limits
@@ -102,10 +103,13 @@ def _read_text(
         line_ends = "CR"
         text, pieces = text.replace(b"\r", b"\n"), unix_line_ends(pieces)
     check_text(declared, text)
+    invisible = Invisible()
+    pieces = invisible.watch(pieces)
     loaded = _read_csv(text, pieces, task) if declared is DataFormat.CSV else _read_ndjson(pieces, task)
     loaded.dialect = dialect | {"encoding": encoding, "bom": bool(mark), "line_ends": line_ends} | loaded.dialect
     if encoding == "windows-1252" and task.options.encoding is None:
         loaded.warnings.insert(0, "The text is not UTF-8: it was read as Windows-1252")
+    loaded.warnings.extend(invisible.warnings())
     return loaded
 
 
