@@ -1,11 +1,18 @@
 """What a user may say about an upload, and the limits it is read under."""
 
+import re
 from typing import Literal
 
 import msgspec
 
 MIB = 1024 * 1024
 NULL_TOKENS = ("NA", "N/A", "n/a", "#N/A", "null", "NULL", "Null", "None", "none", "-")
+
+# Year, month and day in any order, and a time after them if there is one.
+DATE_FORMAT = re.compile(
+    r"(?=.*%[Yy])(?=.*%[mbB])(?=.*%d)(?:(?:%[YymbBd])[ ./,-]{0,2}){3}(?:T?%[HI][:.]?%M(?:[:.]?%S(?:%\.f)?)?(?: ?%p)?)?",
+)
+MAX_DATE_FORMATS = 10
 
 # The first five are also found out from the data; the others only a person can tell apart.
 Encoding = Literal[
@@ -34,7 +41,8 @@ class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     `strict` rejects what is otherwise repaired (short rows, extra empty cells). `max_rejected` fails the dataset
     beyond it: an integer counts rows, a float is a share of the rows read. `quote=""` switches quoting off.
     `null_tokens` stand for null in number, time and truth columns; in a text column only an empty cell is null.
-    `types="text"` keeps every cell as text.
+    `types="text"` keeps every cell as text. `decimal` and `date_order` settle what the data leaves open: `1,234` and
+    `03/04/2024`. `date_formats` are tried before all else; they have the signs of strftime, such as `%d.%m.%y`.
     """
 
     strict: bool = False
@@ -45,6 +53,11 @@ class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     null_tokens: tuple[str, ...] = NULL_TOKENS
     types: Literal["auto", "text"] = "auto"
     encoding: Encoding | None = None
+    decimal: Literal[".", ","] | None = None
+    date_order: Literal["day-first", "month-first"] | None = None
+    date_formats: tuple[str, ...] = ()
+    true_values: tuple[str, ...] = ("true", "yes")
+    false_values: tuple[str, ...] = ("false", "no")
 
     def __post_init__(self) -> None:
         for name, sign in (("delimiter", self.delimiter), ("quote", self.quote)):
@@ -54,6 +67,10 @@ class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError("delimiter must be one ASCII character, not a line end")
         if self.delimiter is not None and self.delimiter == self.quote:
             raise ValueError("delimiter and quote must differ")
+        if len(self.date_formats) > MAX_DATE_FORMATS or not all(map(DATE_FORMAT.fullmatch, self.date_formats)):
+            raise ValueError("date_formats must be a few formats of a whole date, such as %d.%m.%Y or %Y%m%d %H:%M")
+        if {word.lower() for word in self.true_values} & {word.lower() for word in self.false_values}:
+            raise ValueError("true_values and false_values must differ")
         rejected = self.max_rejected
         if rejected is not None and (rejected < 0 or (isinstance(rejected, float) and rejected > 1)):
             raise ValueError("max_rejected must be a count of rows (integer) or a share from 0.0 to 1.0")

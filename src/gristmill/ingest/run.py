@@ -117,7 +117,7 @@ def _read_csv(text: bytes, pieces: Iterator[bytes], task: _Task) -> _FirstPass:
     options, limits = task.options, task.limits
     shape = find_shape(text, options, limits, whole=len(text) < SAMPLE_BYTES)
     names, warnings = settle_names(shape.header if shape.header is not None else numbered(shape.width))
-    types = ColumnTypes(shape.width, options.null_tokens) if options.types == "auto" else None
+    types = ColumnTypes(shape.width, options) if options.types == "auto" else None
     rejects = Rejects(task.scratch, options.max_rejected)
     with Spill(task.scratch, limits, types.observe if types is not None else None) as spill:
         table = CsvTable(shape, options, limits, spill, rejects)
@@ -132,7 +132,7 @@ def _read_csv(text: bytes, pieces: Iterator[bytes], task: _Task) -> _FirstPass:
         rows_read=table.rows_read,
         targets=[_csv_target(place, *pair) for place, pair in enumerate(zip(names, decisions, strict=True))],
         repaired=table.repaired_short + table.repaired_long,
-        dialect=_csv_dialect(shape, table, options),
+        dialect=_csv_dialect(shape, table, options) | {"read_as": _read_as(decisions)},
         warnings=warnings,
     )
 
@@ -153,6 +153,11 @@ def _csv_dialect(shape: Shape, table: CsvTable, options: IngestOptions) -> dict[
         "null_tokens": options.null_tokens,
         "null_rule": NULL_RULE,
     }
+
+
+def _read_as(decisions: Sequence[Decision]) -> dict[str, str]:
+    """By the column's place, how cells that are not written the plain way were read."""
+    return {str(place): found.read_as for place, found in enumerate(decisions, start=1) if found.read_as is not None}
 
 
 def _read_ndjson(pieces: Iterator[bytes], task: _Task) -> _FirstPass:
