@@ -34,7 +34,7 @@ DECLARED: dict[str, tuple[bytes, dict[str, list[Any]]]] = {
     "windows-1252": (LATIN.encode("cp1252"), LATIN_TABLE),
     "windows-1251": (CYRILLIC.encode("cp1251"), CYRILLIC_TABLE),
     "koi8-r": (CYRILLIC.encode("koi8-r"), CYRILLIC_TABLE),
-    "iso-8859-15": ("a\n5 €\n".encode("iso-8859-15"), {"a": ["5 €"]}),
+    "iso-8859-15": ("a\nin €\n".encode("iso-8859-15"), {"a": ["in €"]}),
     "windows-1250": ("miasto\nŁódź\n".encode("cp1250"), {"miasto": ["Łódź"]}),
     "gb18030": (CHINESE.encode("gb18030"), CHINESE_TABLE),
     "shift-jis": ("都市\n東京\n".encode("shift-jis"), {"都市": ["東京"]}),

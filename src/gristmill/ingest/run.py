@@ -146,6 +146,9 @@ def _csv_dialect(shape: Shape, table: CsvTable, options: IngestOptions) -> dict[
     return {
         "delimiter": delimiter and delimiter.decode(),
         "quote": quote and quote.decode(),
+        "escape": shape.dialect.escape and shape.dialect.escape.decode(),
+        "preamble_lines": shape.preamble_lines,
+        "comment_lines": table.comment_lines,
         "header": shape.header is not None,
         "blank_lines": table.blank_lines,
         "repairs": {"short_rows": table.repaired_short, "extra_empty_cells": table.repaired_long},
