@@ -42,7 +42,7 @@ class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     `strict` rejects what is otherwise repaired (short rows, extra empty cells). `max_rejected` fails the dataset
     beyond it: an integer counts rows, a float is a share of the rows read. `quote=""` switches quoting off, `escape`
     (a backslash, say) stands before a quote within a quoted cell. `skip_lines` are left out before the header, and all
-    lines that begin with `comment`.
+    lines that begin with `comment`. `sheet` names the sheet of a workbook; the first visible one is read without it.
     `null_tokens` stand for null in number, time and truth columns; in a text column only an empty cell is null.
     `types="text"` keeps every cell as text. `decimal` and `date_order` settle what the data leaves open: `1,234` and
     `03/04/2024`. `date_formats` are tried before all else; they have the signs of strftime, such as `%d.%m.%y`.
@@ -56,6 +56,7 @@ class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     comment: str | None = None
     skip_lines: int | None = None
     header: bool | None = None
+    sheet: str | None = None
     null_tokens: tuple[str, ...] = NULL_TOKENS
     types: Literal["auto", "text"] = "auto"
     encoding: Encoding | None = None
@@ -106,4 +107,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_expanded_bytes: int = 500 * 1024 * MIB
     max_expansion_ratio: int = 250
     max_footer_bytes: int = 64 * MIB
+    max_batch_bytes: int = 256 * MIB
     block_bytes: int = 8 * MIB
