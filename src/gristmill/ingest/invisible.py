@@ -28,12 +28,13 @@ class Invisible:
         """The same pieces. A character cut in two by their edges is counted too."""
         tail = b""
         for piece in pieces:
-            seen = tail + piece
-            for sign in ("\0",) if seen.isascii() else SIGNS:
+            head = piece[:2]
+            edge = tail + head
+            for sign in ("\0",) if piece.isascii() and edge.isascii() else SIGNS:
                 code = sign.encode()
-                # What was whole in the tail has been counted with the piece before.
-                self._counts[sign] += seen.count(code) - tail.count(code)
-            tail = seen[-2:]
+                # Across the edge is what is whole on neither side of it; pieces are not copied to look there.
+                self._counts[sign] += piece.count(code) + edge.count(code) - tail.count(code) - head.count(code)
+            tail = (tail + piece[-2:])[-2:]
             yield piece
 
     def warnings(self) -> list[str]:
