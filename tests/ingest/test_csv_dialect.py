@@ -55,6 +55,8 @@ CASES = {
         "Sales report\n\n" + ROWS, TABLE, dialect={"preamble_lines": 1, "blank_lines": 1}, warnings=[LEFT_OUT.format(1)]
     ),
     "title of padded cells": Case("Report 2024,,\n,,\n" + ROWS, TABLE, dialect={"preamble_lines": 2}),
+    "title and a date": Case("Report,2024\n\n" + ROWS, TABLE, dialect={"preamble_lines": 1}),
+    "two names of three": Case("a,b,\nx,y,z\n1,2,3\n", {"a": ["x", "1"], "b": ["y", "2"], "column_3": ["z", "3"]}),
     "title, notes": Case("Sales\nsource: shop\n" + ROWS, TABLE, warnings=[LEFT_OUT.format(2)]),
     "lines count from the file's first": Case(
         "Sales\n\n" + ROWS + "4,x,1,2\n", TABLE, rejected=[(7, 4, "extra cells", "4,x,1,2")]

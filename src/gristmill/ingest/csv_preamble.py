@@ -1,7 +1,7 @@
 """What stands before the table of a CSV text: a line for spreadsheets, comments, a title, notes.
 
-None of it is a row. Lines are taken for a title only where what follows is clearly a table: after a blank line, after
-two of them, or with names above values; a file of one column whose cells have commas must stay one.
+None of it is a row. Lines are taken for a title only where what follows is clearly a table: after a blank line, or, if
+they are of one cell, with names above values. A file of one column whose cells have commas must stay one.
 """
 
 import re
@@ -44,10 +44,10 @@ def _names(line: bytes, rest: bytes) -> bool:
 
 
 def lead(rows: list[Record]) -> int:
-    """How many of the first rows are a title or notes: rows of a cell (in a wide table: two) above a regular table."""
+    """How many of the first rows are a title or notes: rows of a cell or two above a regular table."""
     widths = Counter(len(row.cells) for row in rows if row.cells)
     width = widths.most_common(1)[0][0] if widths else 0
-    few = 2 if width >= 4 else 1
+    few = 2 if width >= 3 else 1
     count = 0
     while count < len(rows) - 1 and sum(map(bool, rows[count].cells or ())) <= few and rows[count].cells is not None:
         count += 1
@@ -58,4 +58,6 @@ def lead(rows: list[Record]) -> int:
     if len(table[0].cells or ()) != width or len(table) < 2 or regular < REGULAR_SHARE * len(table):
         return 0
     apart = rows[count - 1].end < table[0].start
-    return count if apart or tells_values(table) else 0
+    # Two cells may as well be names, with one forgotten.
+    narrow = all(sum(map(bool, row.cells or ())) <= 1 for row in rows[:count])
+    return count if apart or (narrow and tells_values(table)) else 0
