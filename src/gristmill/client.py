@@ -22,12 +22,19 @@ import msgspec
 CHUNK_BYTES = 256 * 1024
 POLL_S = 1.0
 LEAST_POLL_S = 0.02
-MEDIA_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
+MEDIA_TYPES = {
+    "csv": "text/csv",
+    "ndjson": "application/x-ndjson",
+    "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
+    "arrow": "application/vnd.apache.arrow.file",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 TRY_AGAIN = (429, 503)
 # A proxy named in the environment is for the world outside; this machine is not reached through it.
 NO_PROXY = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
 
-Format = Literal["csv", "ndjson", "parquet"]
+Format = Literal["csv", "ndjson", "json", "parquet", "arrow", "xlsx"]
 T = TypeVar("T")
 
 

@@ -76,6 +76,10 @@ async def test_a_raw_body_becomes_a_dataset(client: httpx.AsyncClient, store: Ob
         ("a.bin", "text/csv; charset=utf-8", None, "csv"),
         ("a.bin", "application/octet-stream", "jsonl", "ndjson"),
         ("a.parquet", "text/csv", None, "csv"),
+        ("a.json.gz", "", None, "json"),
+        ("a.bin", "application/json", None, "json"),
+        ("a.arrow", "application/octet-stream", None, "arrow"),
+        ("a.xlsx", "", None, "xlsx"),
     ],
 )
 async def test_the_format_is_told_by_word_type_or_name(
@@ -99,7 +103,7 @@ async def test_a_format_that_cannot_be_told_is_refused(client: httpx.AsyncClient
         await client.post("/datasets", params={"name": "a.bin"}, content=CSV),
         await client.post("/datasets", files={"file": ("a.docx", CSV)}),
         await client.post("/datasets", params={"format": "docx"}, content=CSV, headers={"Content-Type": "text/csv"}),
-        await client.post("/datasets", json={"a": 1}),
+        await client.post("/datasets", content=b"<a/>", headers={"Content-Type": "application/xml"}),
     ):
         assert answer.status_code == 415, answer.text
         assert answer.json()["type"] == "urn:gristmill:problem:unsupported-format"

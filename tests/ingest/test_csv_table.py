@@ -72,6 +72,14 @@ def test_rows_are_conserved_whatever_the_blocks(load: Load, text: bytes, block: 
     assert whole.frame.rows() == expected
 
 
+def test_a_mark_after_a_blank_line_is_data_in_any_block(load: Load) -> None:
+    """Polars drops a byte order mark from the beginning of what it is given."""
+    text = HEADER + b"a1,2,3\n\n\xef\xbb\xbf1,2,3\n"
+    for block in (13, 1000):
+        loaded = load(text, header=True, delimiter=",", types="text", limits=Limits(block_bytes=block))
+        assert loaded.frame["a"].to_list() == ["a1", "\ufeff1"]
+
+
 def _padded(cells: list[str]) -> tuple[str | None, ...]:
     filled = [value or None for value in cells[:3]]
     return tuple(filled + [None] * (3 - len(filled)))

@@ -54,7 +54,7 @@ CASES = {
         warnings=["The text is not UTF-8: it was read as Windows-1252"],
     ),
     "declared Latin-1": Case("a,b\n1,\xe9\n".encode("latin-1"), {"a": [1], "b": ["é"]}, {"encoding": "latin-1"}),
-    "semicolons, decimal comma stays text": Case("a;b\n1,5;x\n2,5;y\n", {"a": ["1,5", "2,5"], "b": ["x", "y"]}),
+    "semicolons, decimal comma": Case("a;b\n1,5;x\n2,5;y\n", {"a": [1.5, 2.5], "b": ["x", "y"]}),
     "tabs": Case("a\tb\n1\tx, y\n", {"a": [1], "b": ["x, y"]}, dialect={"delimiter": "\t"}),
     "pipes": Case("a|b\n1|x\n2|y\n", {"a": [1, 2], "b": ["x", "y"]}, dialect={"delimiter": "|"}),
     "one column with commas": Case(

@@ -15,7 +15,7 @@ from litestar.params import QueryParameter
 from gristmill.api import examples
 from gristmill.api.auth import Caller
 from gristmill.api.document import DatasetId, JsonObject
-from gristmill.api.formats import MEDIA_TYPES
+from gristmill.api.formats import FORMATS, MEDIA_TYPES
 from gristmill.api.idempotency import REPLAYED, IdempotencyKey, checked_key, idle_s, replay
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, details, documented
@@ -84,7 +84,7 @@ def _upload_bodies() -> RequestBody:
                 type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="The data, plain, gzip or zstd."
             ),
             "name": Schema(type=OpenAPIType.STRING, description="Default: the file's name.", max_length=255),
-            "format": Schema(type=OpenAPIType.STRING, description="csv, tsv, ndjson, jsonl or parquet."),
+            "format": Schema(type=OpenAPIType.STRING, description=f"One of {', '.join(FORMATS)}."),
             "options": Schema(type=OpenAPIType.STRING, description="A JSON object of options for reading."),
         },
     )
@@ -136,7 +136,7 @@ async def create_dataset(
     owner: NamedDependency[str],
     name: Annotated[str | None, QueryParameter(description="Its name; a field of the form goes before.")] = None,
     format: Annotated[  # noqa: A002 (the word of the contract)
-        str | None, QueryParameter(description="csv, tsv, ndjson, jsonl or parquet; it goes before Content-Type.")
+        str | None, QueryParameter(description=f"One of {', '.join(FORMATS)}; it goes before Content-Type.")
     ] = None,
     options: Annotated[str | None, QueryParameter(description="A JSON object of options for reading.")] = None,
     job: Annotated[str | None, QueryParameter(description="Also submit a job of this kind, with its defaults.")] = None,

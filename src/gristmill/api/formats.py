@@ -20,7 +20,12 @@ FORMATS = {
     TAB: DataFormat.CSV,
     "ndjson": DataFormat.NDJSON,
     "jsonl": DataFormat.NDJSON,
+    "json": DataFormat.JSON,
     "parquet": DataFormat.PARQUET,
+    "arrow": DataFormat.ARROW,
+    "arrows": DataFormat.ARROW,
+    "feather": DataFormat.ARROW,
+    "xlsx": DataFormat.XLSX,
 }
 MEDIA_TYPES = {
     "text/csv": "csv",
@@ -30,8 +35,12 @@ MEDIA_TYPES = {
     "application/ndjson": "ndjson",
     "application/jsonl": "ndjson",
     "application/x-jsonlines": "ndjson",
+    "application/json": "json",
     "application/vnd.apache.parquet": "parquet",
     "application/x-parquet": "parquet",
+    "application/vnd.apache.arrow.file": "arrow",
+    "application/vnd.apache.arrow.stream": "arrow",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
 }
 # Types that say nothing of the format: the file's name decides.
 UNTOLD = frozenset(
@@ -49,9 +58,8 @@ UNTOLD = frozenset(
 COMPRESSED = frozenset({".gz", ".gzip", ".zst"})
 MAX_NAME = 255
 ACCEPTED = (
-    "Say it with format=csv, tsv, ndjson, jsonl or parquet; with Content-Type "
-    f"({', '.join(MEDIA_TYPES)}); or with a file name that ends in .csv, .tsv, .ndjson, .jsonl or .parquet, "
-    "and .gz or .zst after it."
+    f"Say it with format={', '.join(FORMATS)}; with Content-Type ({', '.join(MEDIA_TYPES)}); "
+    f"or with a file name that ends in {', '.join(f'.{word}' for word in FORMATS)}, and .gz or .zst after it."
 )
 
 _SHA256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*(?P<value>:[^,;]*:)?[^,]*", re.IGNORECASE)

@@ -19,7 +19,10 @@ class DatasetStatus(StrEnum):
 class DataFormat(StrEnum):
     CSV = "csv"
     NDJSON = "ndjson"
+    JSON = "json"
     PARQUET = "parquet"
+    ARROW = "arrow"
+    XLSX = "xlsx"
 
 
 class Ingested(msgspec.Struct, frozen=True):

@@ -1,95 +1,28 @@
 """Which type a text column has, decided over all its cells: a kind dies with the first cell that does not fit it."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 
-# A leading zero or plus sign says identifier (postcode, telephone), not number; 007.5 and 01.10 too.
-IDENTIFIER_LIKE: Final = r"^[+-]?0[0-9]|^\+[0-9]+$"
-LONG_INTEGER: Final = r"^[+-]?[0-9]{16,}$"
-EXACT_DIGITS: Final = 15
-EXACT_INTEGERS: Final = 2.0**53
-DAY: Final = r"^\d{4}-\d{2}-\d{2}$"
-MOMENT: Final = r"^\d{4}-\d{2}-\d{2}[T ][0-2]\d:[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
-ZONE: Final = r"([Zz]|[+-]\d{2}:?\d{2})$"
+from gristmill.ingest import dates, numerals
+from gristmill.ingest.invisible import AROUND
+from gristmill.ingest.kinds import DATE, DATETIME, EXACT_DIGITS, FLOAT, INTEGER, LONG_INTEGER, ZONED, Kind, truth
+from gristmill.ingest.numerals import COMMA, POINT
+from gristmill.ingest.options import IngestOptions
+
 PROBE_CELLS: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A type a text may have: how it is cast, which castable texts it must not take, in the order it is preferred.
-
-    `suspect(cell, cast)` is a cheap condition that holds wherever `refused(cell)` does, which then decides.
-    """
-
-    name: str
-    cast: Callable[[pl.Expr], pl.Expr]
-    suspect: Callable[[pl.Expr, pl.Expr], pl.Expr]
-    refused: Callable[[pl.Expr], pl.Expr]
-
-
-def _signs(cell: pl.Expr, _: pl.Expr) -> pl.Expr:
-    zero = cell.str.starts_with("0") & ~cell.str.starts_with("0.") & (cell.str.len_bytes() > 1)
-    return zero | (cell.str.starts_with("-0") & ~cell.str.starts_with("-0.")) | cell.str.starts_with("+")
-
-
-def _float_refused(cell: pl.Expr) -> pl.Expr:
-    number = cell.cast(pl.Float64, strict=False)
-    overflow = number.is_infinite() & cell.str.contains("[0-9]")
-    inexact = cell.str.contains(LONG_INTEGER) & (number.abs() >= EXACT_INTEGERS)
-    return cell.str.contains(IDENTIFIER_LIKE) | overflow | inexact
-
-
-def _float_suspect(cell: pl.Expr, value: pl.Expr) -> pl.Expr:
-    long = (cell.str.len_bytes() > EXACT_DIGITS) & ~cell.str.contains(".", literal=True)
-    return _signs(cell, value) | long | value.is_infinite()
-
-
-def _day(cell: pl.Expr) -> pl.Expr:
-    return cell.str.to_date("%Y-%m-%d", strict=False)
-
-
-def _moment(cell: pl.Expr) -> pl.Expr:
-    spaced = cell.str.replace("T", " ", literal=True)
-    seconds = spaced.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-    return pl.coalesce(seconds, spaced.str.to_datetime("%Y-%m-%d %H:%M", time_unit="us", strict=False))
-
-
-def _zoned(cell: pl.Expr) -> pl.Expr:
-    spaced = cell.str.replace("T", " ", literal=True)
-    formats = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
-    return pl.coalesce(
-        *(spaced.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False) for form in formats)
-    )
-
-
-def _truth(cell: pl.Expr) -> pl.Expr:
-    lower = cell.str.to_lowercase()
-    return pl.when(lower == "true").then(True).when(lower == "false").then(False)  # noqa: FBT003 - values, not flags
-
-
-def _not(pattern: str) -> Callable[[pl.Expr], pl.Expr]:
-    return lambda cell: ~cell.str.contains(pattern)
-
-
-def _unlike(pattern: str) -> Callable[[pl.Expr, pl.Expr], pl.Expr]:
-    return lambda cell, _: ~cell.str.contains(pattern)
-
-
-INTEGER = Kind(
-    "integer",
-    lambda cell: cell.cast(pl.Int64, strict=False),
-    _signs,
-    lambda cell: cell.str.contains(IDENTIFIER_LIKE + r"|^-0$"),
-)
-FLOAT = Kind("float", lambda cell: cell.cast(pl.Float64, strict=False), _float_suspect, _float_refused)
-DATE = Kind("date", _day, _unlike(DAY), _not(DAY))
-DATETIME = Kind("datetime", _moment, _unlike(MOMENT + "$"), _not(MOMENT + "$"))
-ZONED = Kind("datetime with zone", _zoned, _unlike(MOMENT + ZONE), _not(MOMENT + ZONE))
-BOOLEAN = Kind("truth value", _truth, lambda cell, _: cell != cell, lambda cell: cell != cell)  # noqa: PLR0124 - never
-KINDS: Final = (INTEGER, FLOAT, DATE, DATETIME, ZONED, BOOLEAN)
+PLAIN: Final = frozenset({INTEGER, FLOAT, DATE, DATETIME, ZONED})
+# What may live on beside a kind that fits a whole block. What a plain number fits, POINT fits too.
+BESIDE: Final = {
+    INTEGER: (FLOAT, POINT, COMMA),
+    FLOAT: (POINT, COMMA),
+    POINT: (COMMA,),
+    dates.DAY_FIRST: (dates.MONTH_FIRST,),
+    dates.DAY_FIRST_TIME: (dates.MONTH_FIRST_TIME,),
+}
+DECIMALS: Final = r"\.|\d[eE][+-]?\d|(?i:nan|inf)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +37,11 @@ class Decision:
     expression: Callable[[pl.Expr], pl.Expr]
     nulls: int | None
     warning: str | None = None
+
+    @property
+    def read_as(self) -> str | None:
+        """How the cells are written, where that is not the plain way."""
+        return None if self.kind is None or self.kind in PLAIN else self.kind.name
 
 
 AS_TEXT: Final = Decision(None, lambda cell: cell, None)
@@ -122,14 +60,23 @@ class _Evidence:
     numbers: int = 0
     counting: bool = True
     too_big: bool = False
+    signs: set[str | None] = field(default_factory=set)
+    points: bool = False
+    commas: bool = False
+
+    @property
+    def either_decimal(self) -> bool:
+        """Numbers with a point or comma in them that may be the decimal sign or part thousands."""
+        marked = (self.points or self.commas) and INTEGER not in self.alive
+        return marked and COMMA in self.alive and (POINT in self.alive or FLOAT in self.alive)
 
 
 class ColumnTypes:
     """Sees every row once, in frames of text columns, and then decides each column's type."""
 
-    def __init__(self, width: int, null_tokens: Iterable[str]) -> None:
-        self._tokens = [token for token in null_tokens if token]
-        self._columns = [_Evidence(list(KINDS)) for _ in range(width)]
+    def __init__(self, width: int, options: IngestOptions) -> None:
+        self._tokens = [token for token in options.null_tokens if token]
+        self._columns = [_Evidence(_kinds(options)) for _ in range(width)]
 
     def observe(self, frame: pl.DataFrame) -> None:
         """Test the living kinds of each column on a frame; the first that fits all cells speaks for the block."""
@@ -158,26 +105,42 @@ class ColumnTypes:
         return guesses
 
     def _thin_out(self, evidence: _Evidence, probe: pl.Series) -> None:
-        stripped = probe.str.strip_chars()
+        stripped = probe.str.strip_chars(AROUND)
         for kind in list(evidence.alive):
             self._test(evidence, kind, stripped)
 
     def _all_fit(self, evidence: _Evidence, series: pl.Series, cells: int, *, longest: int) -> None:
         first = evidence.alive[0]
-        if first is INTEGER and longest > EXACT_DIGITS and FLOAT in evidence.alive:
-            self._test(evidence, FLOAT, series.drop_nulls())
         evidence.cells += cells
+        if not cells:
+            return
         if first in (INTEGER, FLOAT):
             evidence.numbers += cells
             evidence.finite = evidence.finite or _any_finite(series)
-        if cells:
-            keep = (INTEGER, FLOAT) if first is INTEGER else (first,)
-            evidence.alive = [kind for kind in evidence.alive if kind in keep]
+            evidence.points = evidence.points or first is FLOAT
+            evidence.signs.add(None)
+        beside = [kind for kind in BESIDE.get(first, ()) if kind in evidence.alive]
+        evidence.alive = [first, *beside]
+        implied = {INTEGER: (FLOAT, POINT, COMMA), FLOAT: (POINT,)}.get(first, ()) if longest <= EXACT_DIGITS else ()
+        implied = (POINT,) if first is FLOAT else implied
+        for kind in beside:
+            if kind not in implied:
+                self._test(evidence, kind, series.drop_nulls())
+        if first in (POINT, COMMA):
+            self._note_signs(evidence, series.drop_nulls())
+
+    def _note_signs(self, evidence: _Evidence, cells: pl.Series) -> None:
+        """Whether points and commas are met, and which signs of currency: numbers of two currencies are texts."""
+        evidence.signs |= set(cells.str.extract(numerals.SIGN).unique().to_list())
+        evidence.points = evidence.points or bool(cells.str.contains(DECIMALS).any())
+        evidence.commas = evidence.commas or bool(cells.str.contains(",", literal=True).any())
+        if len(evidence.signs) > 1:
+            evidence.alive = [kind for kind in evidence.alive if kind not in (POINT, COMMA)]
 
     def _weigh(self, evidence: _Evidence, cells: pl.Series) -> None:
         """The exact way: white space around values is allowed, null tokens are no values."""
         evidence.cells += len(cells)
-        stripped = cells.str.strip_chars()
+        stripped = cells.str.strip_chars(AROUND)
         for kind in list(evidence.alive):
             self._test(evidence, kind, stripped)
         tokens = int((stripped.is_in(self._tokens) | (stripped == "")).sum())
@@ -190,6 +153,8 @@ class ColumnTypes:
             evidence.counting = evidence.numbers * 2 >= evidence.cells
         if FLOAT in evidence.alive:
             evidence.finite = evidence.finite or _any_finite(stripped)
+        if POINT in evidence.alive or COMMA in evidence.alive:
+            self._note_signs(evidence, stripped.filter(~stripped.is_in(self._tokens) & (stripped != "")))
 
     def _misfits(self, kind: Kind, stripped: pl.Series) -> pl.Series:
         cell = pl.col("cell")
@@ -212,28 +177,92 @@ class ColumnTypes:
 
     def decide(self) -> list[Decision]:
         """The type of each column. A column without any value, or of infinities and NaN alone, stays text."""
-        return [self._decision(place, evidence) for place, evidence in enumerate(self._columns, start=1)]
+        leaning = self._leaning()
+        return [self._decision(place, evidence, leaning) for place, evidence in enumerate(self._columns, start=1)]
 
-    def _decision(self, place: int, evidence: _Evidence) -> Decision:
-        values = evidence.cells - evidence.tokens
-        kind = evidence.alive[0] if evidence.alive and values else None
-        if kind is FLOAT and not evidence.finite:
-            kind = None
+    def _leaning(self) -> Kind | None:
+        """The decimal sign of the columns that leave no doubt, if they agree."""
+        filled = [evidence for evidence in self._columns if evidence.cells > evidence.tokens]
+        comma = any(COMMA in each.alive and POINT not in each.alive and FLOAT not in each.alive for each in filled)
+        point = any(POINT in each.alive and COMMA not in each.alive and each.points for each in filled)
+        return None if comma == point else COMMA if comma else POINT
+
+    def _decision(self, place: int, evidence: _Evidence, leaning: Kind | None) -> Decision:
+        kind = self._chosen(evidence, leaning) if evidence.cells > evidence.tokens else None
         nulls = evidence.rows - evidence.cells
         if kind is None:
             return Decision(None, lambda cell: cell, nulls, self._text_warning(place, evidence))
         readable = [token for token in self._tokens if _reads(kind, token)]
-        expression = _typed(kind, readable, padded=evidence.padded)
-        return Decision(kind, expression, None if readable else nulls + evidence.tokens)
+        cast = numerals.whole(kind) if _is_whole(kind, evidence) else kind
+        expression = _typed(cast, readable, padded=evidence.padded)
+        warning = _sign_warning(place, kind, evidence)
+        return Decision(kind, expression, None if readable else nulls + evidence.tokens, warning)
+
+    @staticmethod
+    def _chosen(evidence: _Evidence, leaning: Kind | None) -> Kind | None:
+        """The kind a column has, or None where two would give it different values."""
+        kind = evidence.alive[0] if evidence.alive else None
+        if kind is FLOAT and not evidence.finite:
+            return None
+        if kind is not None and dates.EITHER_ORDER.get(kind) in evidence.alive:
+            return None
+        if not evidence.either_decimal:
+            return kind
+        if leaning is COMMA:
+            return COMMA
+        # A lone point has always been a decimal one.
+        return kind if leaning is POINT or (kind is FLOAT and not evidence.commas) else None
 
     @staticmethod
     def _text_warning(place: int, evidence: _Evidence) -> str | None:
+        if evidence.cells > evidence.tokens and (doubt := _doubt(evidence)) is not None:
+            return f"column {place}: {doubt}"
         if evidence.too_big:
             return f"column {place}: it has integers too big for an exact number; it is kept as text"
         share = evidence.numbers / evidence.cells if evidence.cells else 0.0
         if evidence.counting and 0.5 <= share < 1.0:
             return f"column {place}: {_percent(share)} % of cells are numbers; it is kept as text"
         return None
+
+
+def _kinds(options: IngestOptions) -> list[Kind]:
+    """What a column may be, in the order of preference."""
+    numbers = {".": (FLOAT, POINT), ",": (COMMA,), None: (FLOAT, POINT, COMMA)}[options.decimal]
+    orders = dates.ORDERS.values() if options.date_order is None else (dates.ORDERS[options.date_order],)
+    return [
+        *map(dates.declared, options.date_formats),
+        INTEGER,
+        *(kind for kind in numbers if kind is FLOAT),
+        DATE,
+        DATETIME,
+        ZONED,
+        truth(options.true_values, options.false_values),
+        *(kind for kind in numbers if kind is not FLOAT),
+        *dates.PLAIN_DATES,
+        *(kind for order in orders for kind in order),
+    ]
+
+
+def _doubt(evidence: _Evidence) -> str | None:
+    """What a column of values that can be read two ways is kept as text for."""
+    if any(kind in evidence.alive for kind in dates.EITHER_ORDER):
+        return "its dates may have the day or the month first; it is kept as text (date_order says)"
+    if evidence.either_decimal:
+        return "its numbers may have decimals or thousands; it is kept as text (decimal says)"
+    if len(evidence.signs) > 1 and not evidence.alive:
+        return "its numbers have different signs of currency or percent; it is kept as text"
+    return None
+
+
+def _is_whole(kind: Kind, evidence: _Evidence) -> bool:
+    return (kind is POINT and not evidence.points) or (kind is COMMA and not evidence.commas)
+
+
+def _sign_warning(place: int, kind: Kind, evidence: _Evidence) -> str | None:
+    sign = next((sign for sign in evidence.signs if sign is not None), None)
+    if kind not in (POINT, COMMA) or sign is None:
+        return None
+    return f"column {place}: the sign {sign} is taken off its numbers" + (": 12 % is 12" if sign == "%" else "")
 
 
 def _percent(share: float) -> str:
@@ -272,7 +301,7 @@ def _reads(kind: Kind, token: str) -> bool:
 
 def _typed(kind: Kind, readable_tokens: list[str], *, padded: bool) -> Callable[[pl.Expr], pl.Expr]:
     def expression(cell: pl.Expr) -> pl.Expr:
-        stripped = cell.str.strip_chars() if padded else cell
+        stripped = cell.str.strip_chars(AROUND) if padded else cell
         value = kind.cast(stripped)
         return pl.when(~stripped.is_in(readable_tokens)).then(value) if readable_tokens else value
 

@@ -10,6 +10,7 @@ MAGICS = (
     (b"PAR1", "a Parquet file"),
     (b"PARE", "an encrypted Parquet file"),
     (b"ARROW1", "an Arrow IPC file"),
+    (b"\xff\xff\xff\xff", "an Arrow IPC stream"),
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook"),
     (b"%PDF-", "a PDF document"),
@@ -26,6 +27,11 @@ MAGICS = (
     (b"BZh", "bzip2 data"),
     (b"\xfd7zXZ\0", "xz data"),
 )
+BINARY = {
+    DataFormat.PARQUET: ("a Parquet file",),
+    DataFormat.ARROW: ("an Arrow IPC file", "an Arrow IPC stream"),
+    DataFormat.XLSX: ("a ZIP archive or an Excel workbook",),
+}
 # "ORC" and "BZh" may well begin a text file.
 TEXT_LIKE = (b"ORC", b"BZh", b"GIF8")
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
@@ -41,9 +47,9 @@ def check_declared(declared: DataFormat, sample: bytes) -> None:
     if not sample:
         raise BadData("The file is empty")
     found = _binary_kind(sample)
-    if declared is DataFormat.PARQUET:
-        if found != "a Parquet file":
-            raise UnsupportedFormat(f"The file was declared parquet, but it is {found or 'text'}")
+    if declared in BINARY:
+        if found not in BINARY[declared]:
+            raise UnsupportedFormat(f"The file was declared {declared}, but it is {found or 'text'}")
         return
     if found is not None:
         raise UnsupportedFormat(f"The file was declared {declared}, but it is {found}")
@@ -56,9 +62,14 @@ def check_text(declared: DataFormat, sample: bytes) -> None:
         raise BadData("The file is empty: it holds nothing but white space")
     if lines[0][:9].lower() in (b"<!doctype", b"<html") or lines[0][:5].lower() in (b"<html", b"<?xml"):
         raise UnsupportedFormat(f"The file was declared {declared}, but it is a web page or XML document")
-    if declared is DataFormat.NDJSON:
+    if declared is DataFormat.JSON:
+        if lines[0].startswith(b"{"):
+            raise UnsupportedFormat("The file was declared json, but it is no array: objects, one a line, are ndjson")
+        if not lines[0].startswith(b"["):
+            raise UnsupportedFormat("The file was declared json, but it does not begin with an array")
+    elif declared is DataFormat.NDJSON:
         if lines[0].startswith(b"["):
-            raise UnsupportedFormat("The file was declared ndjson, but it is a JSON array: one object a line is read")
+            raise UnsupportedFormat("The file was declared ndjson, but it is a JSON array: declare it json")
         if not any(line.startswith(b"{") for line in lines):
             raise UnsupportedFormat("The file was declared ndjson, but no line begins a JSON object")
     elif all(line.startswith(b"{") for line in lines) and _is_json(lines[0]):

@@ -1,4 +1,4 @@
-"""Which delimiter a CSV text uses and whether its first record is a header, told from its beginning.
+"""How a CSV text is written, told from its beginning: where its table begins, delimiter, quote, escape, header.
 
 A delimiter is judged by the rows below the first: the share of them that have the most common width, which the first
 row should have too. The first row alone decides only when there is nothing else.
@@ -6,20 +6,22 @@ row should have too. The first row alone decides only when there is nothing else
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from gristmill.errors import BadData, TooLarge
+from gristmill.ingest.csv_preamble import lead, top
 from gristmill.ingest.csv_records import Dialect, Record, records
+from gristmill.ingest.csv_values import is_header, tells_values
 from gristmill.ingest.options import IngestOptions, Limits
 
-CANDIDATES = (b",", b";", b"\t", b"|")
+CANDIDATES = (b",", b";", b"\t", b"|", b"^", b"~")
+DOUBLED = (b"|", b":", b"^", b"~")
 SAMPLE_RECORDS = 1000
 SAMPLE_BYTES = 256 * 1024
-VALUE_LIKE = re.compile(
-    r"\s*(?:[+-]?(?:\d[\d.,' ]*|\.\d+)(?:[eE][+-]?\d+)?%?|\d{4}-\d{2}-\d{2}.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}.*"
-    r"|true|false)\s*",
-    re.IGNORECASE | re.DOTALL,
+IN_APOSTROPHES = re.compile(rb"(?:^|[,;\t|])'[^'\n]*'(?=[,;\t|\r\n]|$)", re.MULTILINE)
+SECOND_HEADER = (
+    "The second row looks like more names or units above the values: it is read as data (skip_lines leaves lines out)"
 )
 
 
@@ -32,6 +34,7 @@ class Shape:
     width: int
     rows_start: int
     blank_lines: int
+    preamble_lines: int
     warnings: tuple[str, ...]
 
 
@@ -40,59 +43,93 @@ def find_shape(sample: bytes, options: IngestOptions, limits: Limits, *, whole: 
 
     Raises BadData when there is no row, or the first can't be read; TooLarge over `max_columns`.
     """
-    quote = options.quote.encode() or None
     text = sample if whole else sample[: max(sample.rfind(b"\n", 0, SAMPLE_BYTES) + 1, 0)] or sample
-    dialect = Dialect(_delimiter(text, quote, options, limits, whole=whole), quote, limits.max_cell_bytes)
-    rows = _rows(text, dialect, whole=whole)
+    begin, told = top(text, options)
+    dialect = _dialect(text, begin, told, options, limits, whole=whole)
+    rows = _rows(text, begin, dialect, whole=whole)
     if not rows:
         raise BadData(
             "The file holds no rows" if whole else f"The first row is longer than {len(sample)} bytes, or not closed"
         )
+    if options.skip_lines is None:
+        rows = rows[lead(rows) :]
     first = rows[0]
     if first.cells is None:
         raise BadData(f"The first row can't be read: {first.reason}")
-    has_header = options.header if options.header is not None else _is_header(rows)
+    has_header = options.header if options.header is not None else is_header(rows)
     data_widths = Counter(len(row.cells) for row in rows if row.cells)
     width = len(first.cells) if has_header else data_widths.most_common(1)[0][0]
     if width > limits.max_columns:
         raise TooLarge(f"max_columns: the file has {width} columns, and {limits.max_columns} are allowed")
-    start = first.end if has_header else first.start
-    warnings = []
-    if not has_header and options.header is None:
-        warnings.append("No header row was recognised: the columns are named column_1, column_2, …")
+    before = text[: first.start].split(b"\n")[:-1]
+    preamble = sum(bool(line.strip()) for line in before)
     return Shape(
         dialect=dialect,
         header=first.cells if has_header else None,
         width=width,
-        rows_start=start,
-        blank_lines=sample.count(b"\n", 0, first.start),
-        warnings=tuple(warnings),
+        rows_start=first.end if has_header else first.start,
+        blank_lines=len(before) - preamble,
+        preamble_lines=preamble,
+        warnings=_warnings(rows, options, preamble, has_header=has_header),
     )
 
 
-def _rows(text: bytes, dialect: Dialect, *, whole: bool) -> list[Record]:
-    found = (record for record in records(text, 0, dialect, final=whole) if not record.blank)
+def _warnings(rows: list[Record], options: IngestOptions, preamble: int, *, has_header: bool) -> tuple[str, ...]:
+    warnings = []
+    if preamble:
+        warnings.append(f"{preamble} lines before the table (a title, notes) are left out")
+    if not has_header and options.header is None:
+        warnings.append("No header row was recognised: the columns are named column_1, column_2, …")
+    if has_header and len(rows) > 3 and tells_values(rows[1:]):
+        warnings.append(SECOND_HEADER)
+    return tuple(warnings)
+
+
+def _rows(text: bytes, begin: int, dialect: Dialect, *, whole: bool) -> list[Record]:
+    found = (record for record in records(text, begin, dialect, final=whole) if not record.blank)
     return list(islice(found, SAMPLE_RECORDS))
 
 
-def _delimiter(
-    text: bytes, quote: bytes | None, options: IngestOptions, limits: Limits, *, whole: bool
-) -> bytes | None:
-    if options.delimiter is not None:
-        return options.delimiter.encode()
+def _dialect(
+    text: bytes, begin: int, told: bytes | None, options: IngestOptions, limits: Limits, *, whole: bool
+) -> Dialect:
+    """The delimiter and escape sign that give the most regular rows; a backslash only where it helps."""
+    quote = _quote(text, options)
+    base = Dialect(None, quote, limits.max_cell_bytes, comment=(options.comment or "").encode() or None)
+    if options.escape is not None:
+        escapes: tuple[bytes | None, ...] = (options.escape.encode() or None,)
+    else:
+        escapes = (None, b"\\") if quote is not None and b"\\" + quote in text else (None,)
+    fixed = (options.delimiter or "").encode() or told
+    delimiters = [fixed] if fixed else [sign for sign in _candidates(text) if sign in text and sign != quote]
+    chosen = replace(base, escape=escapes[0], delimiter=fixed)
     best: tuple[float, int, int] = (0.0, 0, 0)
-    chosen: bytes | None = None
-    for rank, candidate in enumerate(CANDIDATES):
-        if candidate not in text or candidate == quote:
-            continue
-        score = _score(_rows(text, Dialect(candidate, quote, limits.max_cell_bytes), whole=whole))
-        if score is not None and (*score, -rank) > best:
-            best, chosen = (*score, -rank), candidate
+    for escape in escapes:
+        for rank, delimiter in enumerate(delimiters):
+            dialect = replace(base, delimiter=delimiter, escape=escape)
+            score = _score(_rows(text, begin, dialect, whole=whole))
+            if score is not None and (*score, -rank) > best:
+                best, chosen = (*score, -rank), dialect
     return chosen
+
+
+def _candidates(text: bytes) -> list[bytes]:
+    """One sign, or two of it where it never stands alone."""
+    doubled = [sign for sign in DOUBLED if sign in text and text.count(sign) == 2 * text.count(sign * 2)]
+    return [sign for sign in CANDIDATES if sign not in doubled] + [sign * 2 for sign in doubled]
+
+
+def _quote(text: bytes, options: IngestOptions) -> bytes | None:
+    """Apostrophes only where there are no quotation marks, and nearly all of them are around cells."""
+    if options.quote is not None:
+        return options.quote.encode() or None
+    around = 0 if b'"' in text else 2 * len(IN_APOSTROPHES.findall(text))
+    return b"'" if around >= 4 and around >= 0.9 * text.count(b"'") else b'"'
 
 
 def _score(rows: list[Record]) -> tuple[float, int] | None:
     """The share of rows with the most common width, plus one where the first row has it too; then that width."""
+    rows = rows[lead(rows) :]
     if not rows or rows[0].cells is None or len(rows[0].cells) < 2:
         return None
     first = len(rows[0].cells)
@@ -102,23 +139,3 @@ def _score(rows: list[Record]) -> tuple[float, int] | None:
     width, count = widths.most_common(1)[0]
     share = round(count / (len(rows) - 1), 2)
     return share + (1.0 if width == first else 0.0), width
-
-
-def _is_header(rows: list[Record]) -> bool:
-    """Names are texts; where some look like values (years, say), a text above a column of values still tells."""
-    first = rows[0].cells or []
-    if not any(first):
-        return False
-    names = [cell for cell in first if not VALUE_LIKE.fullmatch(cell)]
-    if len(names) == len(first):
-        return True
-    below = [row.cells for row in rows[1:] if row.cells and len(row.cells) == len(first)]
-    if not below or not names:
-        return False
-    return any(
-        cell.strip()
-        and not VALUE_LIKE.fullmatch(cell)
-        and all(VALUE_LIKE.fullmatch(row[place]) for row in below if row[place])
-        and any(row[place] for row in below)
-        for place, cell in enumerate(first)
-    )

@@ -5,6 +5,7 @@ not within the limit of a cell), the line the cell began on is rejected and read
 stray quote costs one line and not the rest of the file. A quote inside an unquoted cell is a character like others.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,11 +30,21 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the cells stand in the text. A delimiter of None: one column."""
+    """How the cells stand in the text. A delimiter of None: one column.
+
+    `escape` stands before a quote that does not close its cell; lines that begin with `comment` are no rows.
+    """
 
     delimiter: bytes | None
     quote: bytes | None
     max_cell_bytes: int
+    escape: bytes | None = None
+    comment: bytes | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the fast path can read it."""
+        return self.escape is None and self.comment is None and len(self.delimiter or b",") == 1
 
 
 class Record(NamedTuple):
@@ -65,6 +76,13 @@ def records(data: bytes, start: int, dialect: Dialect, *, final: bool) -> Iterat
     """The records from `start`; ends before one that may go on beyond `data`. With `final` all, ended or not."""
     at = start
     while at < len(data):
+        if dialect.comment is not None and data.startswith(dialect.comment, at):
+            end = data.find(b"\n", at) + 1
+            if not end and not final:
+                return
+            yield Record(at, end or len(data), [])
+            at = end or len(data)
+            continue
         record = _simple(data, at, dialect)
         if record is None:
             try:
@@ -131,7 +149,7 @@ def _cell(data: bytes, at: int, dialect: Dialect, *, final: bool) -> tuple[bytes
     line_end = data.find(b"\n", at)
     cell_end = data.find(dialect.delimiter, at, None if line_end < 0 else line_end) if dialect.delimiter else -1
     if cell_end >= 0:
-        return data[at:cell_end], cell_end + 1, False
+        return data[at:cell_end], cell_end + len(dialect.delimiter or b""), False
     if line_end < 0:
         if not final:
             raise _Incomplete
@@ -141,27 +159,48 @@ def _cell(data: bytes, at: int, dialect: Dialect, *, final: bool) -> tuple[bytes
 
 def _quoted(data: bytes, at: int, quote: bytes, dialect: Dialect, *, final: bool) -> tuple[bytes, int, bool]:
     limit = at + 2 * dialect.max_cell_bytes + 2
+    close = _closing(data, at, limit, quote, dialect.escape)
+    if close < 0:
+        if len(data) < limit and not final:
+            raise _Incomplete
+        one_line = data.find(b"\n", at, limit) < 0 and len(data) >= limit
+        raise _Fault(Reason.CELL_TOO_LONG if one_line else Reason.UNCLOSED_QUOTE)
+    content = _unquoted(data[at:close], quote, dialect.escape)
+    delimiter = dialect.delimiter or b""
+    look = max(2, len(delimiter))
+    after = data[close + 1 : close + 1 + look]
+    if delimiter and after.startswith(delimiter):
+        return content, close + 1 + len(delimiter), False
+    if after[:1] == b"\n":
+        return content, close + 2, True
+    if len(after) < look and not final:
+        raise _Incomplete
+    if after in (b"", b"\r"):
+        return content, len(data), True
+    if after[:2] == b"\r\n":
+        return content, close + 3, True
+    raise _Fault(Reason.UNCLOSED_QUOTE if b"\n" in data[at:close] else Reason.TEXT_AFTER_QUOTE)
+
+
+def _closing(data: bytes, at: int, limit: int, quote: bytes, escape: bytes | None) -> int:
+    """Where the cell that began before `at` closes, or -1: at a quote that is neither doubled nor escaped."""
     search = at
     while True:
         close = data.find(quote, search, limit)
         if close < 0:
-            if len(data) < limit and not final:
-                raise _Incomplete
-            one_line = data.find(b"\n", at, limit) < 0 and len(data) >= limit
-            raise _Fault(Reason.CELL_TOO_LONG if one_line else Reason.UNCLOSED_QUOTE)
-        if data[close + 1 : close + 2] != quote:
-            break
-        search = close + 2
-    content = data[at:close].replace(quote + quote, quote)
-    after = data[close + 1 : close + 3]
-    if len(after) < 2 and not final and after not in (b"\n", dialect.delimiter):
-        raise _Incomplete
-    if after[:1] == dialect.delimiter:
-        return content, close + 2, False
-    if after in (b"", b"\r"):
-        return content, len(data), True
-    if after[:1] == b"\n":
-        return content, close + 2, True
-    if after == b"\r\n":
-        return content, close + 3, True
-    raise _Fault(Reason.UNCLOSED_QUOTE if b"\n" in data[at:close] else Reason.TEXT_AFTER_QUOTE)
+            return -1
+        if escape is not None and (close - len(data[at:close].rstrip(escape)) - at) % 2:
+            search = close + 1
+        elif data[close + 1 : close + 2] == quote:
+            search = close + 2
+        else:
+            return close
+
+
+def _unquoted(content: bytes, quote: bytes, escape: bytes | None) -> bytes:
+    """Doubled and escaped quotes are quotes; an escape sign before anything else is itself."""
+    if escape is None or escape not in content:
+        return content.replace(quote + quote, quote)
+    signs = re.escape(quote) + re.escape(escape)
+    pairs = re.compile(re.escape(escape) + b"([" + signs + b"])|" + re.escape(quote) * 2)
+    return pairs.sub(lambda found: found[1] or quote, content)

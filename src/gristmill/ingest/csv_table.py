@@ -27,6 +27,7 @@ class CsvTable:
         self.repaired_short = 0
         self.repaired_long = 0
         self.blank_lines = shape.blank_lines
+        self.comment_lines = 0
         self._dialect = shape.dialect
         self._width = shape.width
         self._names = [str(place) for place in range(shape.width)]
@@ -77,13 +78,14 @@ class CsvTable:
         return self._give_up(rest) if len(rest) > self._limits.max_row_bytes else rest
 
     def _fast(self, data: bytes) -> int:
-        if starts_like_a_mark(data):
+        if not self._dialect.plain:
             return 0
         layout = find_records(data, self._dialect, self._width)
-        if not layout.end:
+        text = keep(data, layout)
+        if not layout.end or starts_like_a_mark(text):
             return 0
         kept = ~(layout.blank | layout.careful)
-        frame = parse(keep(data, layout), self._dialect, self._names)
+        frame = parse(text, self._dialect, self._names)
         if frame is None or frame.height != int(kept.sum()):
             return 0
         self.rows_read += frame.height
@@ -118,7 +120,9 @@ class CsvTable:
         end = start
         for record in records(data, start, self._dialect, final=final):
             if record.blank:
-                self.blank_lines += 1
+                comment = self._dialect.comment is not None and data.startswith(self._dialect.comment, record.start)
+                self.comment_lines += comment
+                self.blank_lines += not comment
             else:
                 row = self._row(record, data[record.start : record.end], self._lines_before + 1)
                 if row is not None:

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from gristmill.ingest.options import Encoding
@@ -12,7 +13,11 @@ BOMS: tuple[tuple[bytes, Encoding], ...] = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 NOT_UTF8 = b"\xff"
-UTF16_ZERO_SHARE = 0.4
+# Of UTF-16 text, delimiters, digits and line ends have a zero byte, whatever the script of its words.
+UTF16_ZERO_SHARE = 0.08
+PLAIN_CONTROLS = frozenset("\t\n\r\f")
+NO_TEXT = frozenset({"Cc", "Cn", "Co", "Cs"})
+UTF16_LOOK_BYTES = 4096
 MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 HIGH = re.compile(rb"[\x80-\xff]")
 
@@ -42,16 +47,23 @@ def find_encoding(sample: bytes, declared: Encoding | None, *, unicode_only: boo
 
 
 def guess_utf16(sample: bytes) -> Encoding | None:
-    """UTF-16 without a mark: nearly every second byte is zero on one side, and hardly any on the other."""
+    """UTF-16 without a mark: zeros on one side of the pairs, hardly any on the other, and it reads as text."""
     even, odd = sample[0::2], sample[1::2]
     if len(odd) < 2:
         return None
     zeros_even, zeros_odd = even.count(0) / len(even), odd.count(0) / len(odd)
-    if zeros_odd > UTF16_ZERO_SHARE and zeros_even < UTF16_ZERO_SHARE / 10:
+    if zeros_odd > UTF16_ZERO_SHARE and zeros_even < zeros_odd / 10 and _reads(sample, "utf-16-le"):
         return "utf-16-le"
-    if zeros_even > UTF16_ZERO_SHARE and zeros_odd < UTF16_ZERO_SHARE / 10:
+    if zeros_even > UTF16_ZERO_SHARE and zeros_odd < zeros_even / 10 and _reads(sample, "utf-16-be"):
         return "utf-16-be"
     return None
+
+
+def _reads(sample: bytes, encoding: Encoding) -> bool:
+    """Whether nearly all signs are those of a text: binary data with many zeros has controls and unassigned ones."""
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(sample[:UTF16_LOOK_BYTES])
+    strange = sum(unicodedata.category(sign) in NO_TEXT and sign not in PLAIN_CONTROLS for sign in text)
+    return strange <= len(text) / 50
 
 
 def to_utf8(pieces: Iterator[bytes], encoding: Encoding, mark: bytes) -> Iterator[bytes]:

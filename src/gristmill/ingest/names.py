@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from gristmill.ingest.invisible import visible_name
 from gristmill.processors.contract import ROW
 
 RESERVED = (ROW,)
@@ -15,11 +16,16 @@ def numbered(width: int) -> list[str]:
 
 def settle_names(given: Iterable[str]) -> tuple[list[str], list[str]]:
     """The names as they will be, and the warnings. Columns are told by their place, from 1."""
-    asked = list(given)
+    raw = list(given)
+    asked = [visible_name(name) for name in raw]
     taken = set(asked) | set(RESERVED)
     used: set[str] = set()
     names: list[str] = []
-    warnings: list[str] = []
+    warnings = [
+        f"column {place}: its name had characters that can't be seen; they are removed"
+        for place, (before, after) in enumerate(zip(raw, asked, strict=True), start=1)
+        if before != after
+    ]
     for place, name in enumerate(asked, start=1):
         fault = _fault(name, used)
         if fault is None:

@@ -1,5 +1,6 @@
 """What a user may say about an upload, and the limits it is read under."""
 
+import re
 from typing import Literal
 
 import msgspec
@@ -7,38 +8,88 @@ import msgspec
 MIB = 1024 * 1024
 NULL_TOKENS = ("NA", "N/A", "n/a", "#N/A", "null", "NULL", "Null", "None", "none", "-")
 
-Encoding = Literal["utf-8", "utf-16-le", "utf-16-be", "latin-1", "windows-1252"]
+# Year, month and day in any order, and a time after them if there is one.
+DATE_FORMAT = re.compile(
+    r"(?=.*%[Yy])(?=.*%[mbB])(?=.*%d)(?:(?:%[YymbBd])[ ./,-]{0,2}){3}(?:T?%[HI][:.]?%M(?:[:.]?%S(?:%\.f)?)?(?: ?%p)?)?",
+)
+MAX_DATE_FORMATS = 10
+MAX_DELIMITER = 8
+
+# The first five are also found out from the data; the others only a person can tell apart.
+Encoding = Literal[
+    "utf-8",
+    "utf-16-le",
+    "utf-16-be",
+    "latin-1",
+    "windows-1252",
+    "windows-1250",
+    "windows-1251",
+    "iso-8859-2",
+    "iso-8859-15",
+    "koi8-r",
+    "mac-roman",
+    "shift-jis",
+    "euc-jp",
+    "euc-kr",
+    "gb18030",
+    "big5",
+]
 
 
 class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """None means: found out from the data. A wrong value raises ValueError (msgspec: ValidationError).
 
     `strict` rejects what is otherwise repaired (short rows, extra empty cells). `max_rejected` fails the dataset
-    beyond it: an integer counts rows, a float is a share of the rows read. `quote=""` switches quoting off.
+    beyond it: an integer counts rows, a float is a share of the rows read. `quote=""` switches quoting off, `escape`
+    (a backslash, say) stands before a quote within a quoted cell. `skip_lines` are left out before the header, and all
+    lines that begin with `comment`. `sheet` names the sheet of a workbook; the first visible one is read without it.
     `null_tokens` stand for null in number, time and truth columns; in a text column only an empty cell is null.
-    `types="text"` keeps every cell as text.
+    `types="text"` keeps every cell as text. `decimal` and `date_order` settle what the data leaves open: `1,234` and
+    `03/04/2024`. `date_formats` are tried before all else; they have the signs of strftime, such as `%d.%m.%y`.
     """
 
     strict: bool = False
     max_rejected: int | float | None = None
     delimiter: str | None = None
-    quote: str = '"'
+    quote: str | None = None
+    escape: str | None = None
+    comment: str | None = None
+    skip_lines: int | None = None
     header: bool | None = None
+    sheet: str | None = None
     null_tokens: tuple[str, ...] = NULL_TOKENS
     types: Literal["auto", "text"] = "auto"
     encoding: Encoding | None = None
+    decimal: Literal[".", ","] | None = None
+    date_order: Literal["day-first", "month-first"] | None = None
+    date_formats: tuple[str, ...] = ()
+    true_values: tuple[str, ...] = ("true", "yes")
+    false_values: tuple[str, ...] = ("false", "no")
 
     def __post_init__(self) -> None:
-        for name, sign in (("delimiter", self.delimiter), ("quote", self.quote)):
-            if sign and (len(sign) > 1 or not sign.isascii() or sign in "\r\n\0"):
+        for name, sign in (("quote", self.quote), ("escape", self.escape), ("comment", self.comment)):
+            if sign and (len(sign) > 1 or not _is_sign(sign)):
                 raise ValueError(f"{name} must be one ASCII character, not a line end")
-        if self.delimiter == "":
-            raise ValueError("delimiter must be one ASCII character, not a line end")
-        if self.delimiter is not None and self.delimiter == self.quote:
+        delimiter = self.delimiter
+        if delimiter is not None and not (0 < len(delimiter) <= MAX_DELIMITER and _is_sign(delimiter)):
+            raise ValueError(f"delimiter must be one to {MAX_DELIMITER} ASCII characters, no line ends")
+        if delimiter is not None and self.quote and self.quote in delimiter:
             raise ValueError("delimiter and quote must differ")
+        if self.escape and self.escape in (self.quote, delimiter):
+            raise ValueError("escape must differ from quote and delimiter")
+        if self.skip_lines is not None and self.skip_lines < 0:
+            raise ValueError("skip_lines must not be negative")
+        if len(self.date_formats) > MAX_DATE_FORMATS or not all(map(DATE_FORMAT.fullmatch, self.date_formats)):
+            raise ValueError("date_formats must be a few formats of a whole date, such as %d.%m.%Y or %Y%m%d %H:%M")
+        if {word.lower() for word in self.true_values} & {word.lower() for word in self.false_values}:
+            raise ValueError("true_values and false_values must differ")
         rejected = self.max_rejected
         if rejected is not None and (rejected < 0 or (isinstance(rejected, float) and rejected > 1)):
             raise ValueError("max_rejected must be a count of rows (integer) or a share from 0.0 to 1.0")
+
+
+def _is_sign(text: str) -> bool:
+    return text.isascii() and not set(text) & set("\r\n\0")
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,4 +107,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_expanded_bytes: int = 500 * 1024 * MIB
     max_expansion_ratio: int = 250
     max_footer_bytes: int = 64 * MIB
+    max_batch_bytes: int = 256 * MIB
     block_bytes: int = 8 * MIB

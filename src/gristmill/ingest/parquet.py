@@ -20,10 +20,14 @@ MAGIC = b"PAR1"
 ENCRYPTED = b"PARE"
 # Magic at the beginning; footer length (4 bytes, little-endian) and magic at the end.
 FRAME_BYTES = 12
+# How Polars says that it can't decode a file.
+FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 class ParquetTable:
     """One Parquet file, kept in `scratch` because its footer is at its end."""
+
+    label = "Parquet"
 
     def __init__(self, scratch: Path, limits: Limits) -> None:
         self._path = scratch / "original.parquet"
@@ -39,9 +43,9 @@ class ParquetTable:
                     limit = self._limits.max_expanded_bytes
                     raise TooLarge(f"max_expanded_bytes: the file is larger than {limit} bytes")
                 file.write(piece)
-        self._check_footer(size)
+        self._check_end(size)
 
-    def _check_footer(self, size: int) -> None:
+    def _check_end(self, size: int) -> None:
         if size < FRAME_BYTES:
             raise BadData("The Parquet file is truncated")
         with self._path.open("rb") as file:
@@ -54,16 +58,24 @@ class ParquetTable:
         if length > self._limits.max_footer_bytes:
             raise TooLarge(f"max_footer_bytes: the footer of the Parquet file has {length} bytes")
 
+    def scan(self) -> pl.LazyFrame:
+        """The rows, lazily."""
+        return pl.scan_parquet(self._path)
+
+    def drop(self) -> None:
+        """Remove what is kept."""
+        self._path.unlink()
+
     def write_parts(self, output: Output, progress: OnProgress) -> tuple[tuple[Column, ...], TableProfile, list[str]]:
         """Write the rows as parts, in their order and with their types; answers columns, profile and warnings.
 
         Raises BadData for a file that can't be decoded, TooLarge over `max_columns`.
         """
-        with _decoding():
-            given = pl.scan_parquet(self._path).collect_schema()
-            rows = int(pl.scan_parquet(self._path).select(pl.len()).collect().item())
+        with decoding(self.label):
+            given = self.scan().collect_schema()
+            rows = int(self.scan().select(pl.len()).collect().item())
         if not given:
-            raise BadData("The Parquet file has no columns")
+            raise BadData(f"The {self.label} file has no columns")
         if len(given) > self._limits.max_columns:
             raise TooLarge(
                 f"max_columns: the file has {len(given)} columns, and {self._limits.max_columns} are allowed"
@@ -79,27 +91,30 @@ class ParquetTable:
             return frame
 
         for ordinal, start in enumerate(range(0, max(rows, 1), self._limits.part_rows)):
-            part = pl.scan_parquet(self._path).slice(start, self._limits.part_rows).rename(renamed)
+            part = self.scan().slice(start, self._limits.part_rows).rename(renamed)
             expected = min(self._limits.part_rows, rows - start)
             self._write(part_name(ordinal), part.map_batches(seen, schema=schema, streamable=True), output, expected)
-        self._path.unlink()
+        self.drop()
         return tuple(Column(name, str(kind)) for name, kind in schema.items()), profile, warnings
 
     def _write(self, name: str, part: pl.LazyFrame, output: Output, rows: int) -> None:
         try:
             written = output.table(name, part)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        except FAULTS as error:
             # Either the file can't be decoded, or the output failed: decoding alone tells.
-            with _decoding():
+            with decoding(self.label):
                 part.select(pl.all().null_count()).collect(engine="streaming")
+            if isinstance(error, OSError):
+                raise
             raise InternalError(f"{name} could not be written ({type(error).__name__})") from error
         if written != rows:
             raise InternalError(f"{name} has {written} rows and not {rows}")
 
 
 @contextmanager
-def _decoding() -> Iterator[None]:
+def decoding(label: str) -> Iterator[None]:
+    """What Polars says of a file that it can't decode becomes BadData."""
     try:
         yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise BadData(f"The Parquet file is corrupt or uses what can't be read ({type(error).__name__})") from error
+    except FAULTS as error:
+        raise BadData(f"The {label} file is corrupt or uses what can't be read ({type(error).__name__})") from error

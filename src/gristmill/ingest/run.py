@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,6 +13,7 @@ from gristmill.domain.column import Column
 from gristmill.domain.dataset import DataFormat, Ingested
 from gristmill.domain.job import Progress
 from gristmill.domain.output import OnProgress, Output
+from gristmill.ingest.arrow import ArrowTable
 from gristmill.ingest.column_types import AS_TEXT, ColumnTypes, Decision
 from gristmill.ingest.compression import Original, expand, peek
 from gristmill.ingest.content import check_declared, check_text
@@ -20,6 +21,8 @@ from gristmill.ingest.csv_dialect import Shape, find_shape
 from gristmill.ingest.csv_table import CsvTable
 from gristmill.ingest.encoding import find_encoding, to_utf8, unix_line_ends
 from gristmill.ingest.finish import Target, write_parts
+from gristmill.ingest.invisible import Invisible
+from gristmill.ingest.json_array import NOT_CLOSED, JsonArray
 from gristmill.ingest.names import numbered, settle_names
 from gristmill.ingest.ndjson import NdjsonTable
 from gristmill.ingest.options import MIB, IngestOptions, Limits
@@ -27,6 +30,7 @@ from gristmill.ingest.parquet import ParquetTable
 from gristmill.ingest.profile import TableProfile
 from gristmill.ingest.rejects import Rejects
 from gristmill.ingest.spill import Spill
+from gristmill.ingest.workbook import Workbook
 
 SAMPLE_BYTES = MIB
 MAX_WARNINGS = 100
@@ -84,28 +88,59 @@ def ingest(
         sample, pieces = peek(pieces, SAMPLE_BYTES)
         check_declared(declared, sample)
         dialect = {"format": declared.value, "compression": compression}
-        if declared is DataFormat.PARQUET:
-            parquet = ParquetTable(scratch, limits)
-            parquet.store(pieces)
+        table = _tables(task).get(declared)
+        if table is not None:
+            table.store(pieces)
+        elif declared is DataFormat.XLSX:
+            loaded = _read_workbook(pieces, task, dialect)
         else:
             loaded = _read_text(declared, sample, pieces, task, dialect)
-    return _finish_parquet(parquet, task, dialect) if declared is DataFormat.PARQUET else _finish_text(loaded, task)
+    return _finish_text(loaded, task) if table is None else _finish_table(table, task, dialect)
+
+
+def _tables(task: _Task) -> dict[DataFormat, ParquetTable]:
+    """The formats that have their columns and types in them."""
+    return {
+        DataFormat.PARQUET: ParquetTable(task.scratch, task.limits),
+        DataFormat.ARROW: ArrowTable(task.scratch, task.limits),
+    }
+
+
+def _read_workbook(pieces: Iterator[bytes], task: _Task, dialect: dict[str, Any]) -> _FirstPass:
+    """The chosen sheet, read as the CSV text it is turned into."""
+    book = Workbook(task.scratch, task.limits, task.options.sheet)
+    book.store(pieces)
+    text, rows = peek(book.text(), SAMPLE_BYTES)
+    written = msgspec.structs.replace(task.options, delimiter=",", quote='"', escape="", comment="")
+    loaded = _read_csv(text, rows, replace(task, options=written))
+    found = {name: value for name, value in loaded.dialect.items() if name not in ("delimiter", "quote", "escape")}
+    loaded.dialect = dialect | {"sheet": book.sheet} | found
+    loaded.warnings[:0] = book.warnings
+    return loaded
 
 
 def _read_text(
     declared: DataFormat, sample: bytes, pieces: Iterator[bytes], task: _Task, dialect: dict[str, Any]
 ) -> _FirstPass:
-    encoding, mark = find_encoding(sample, task.options.encoding, unicode_only=declared is DataFormat.NDJSON)
+    encoding, mark = find_encoding(sample, task.options.encoding, unicode_only=declared is not DataFormat.CSV)
     text, pieces = peek(to_utf8(pieces, encoding, mark), SAMPLE_BYTES)
     line_ends = "CRLF" if b"\r\n" in text else "LF"
     if b"\n" not in text and b"\r" in text:
         line_ends = "CR"
         text, pieces = text.replace(b"\r", b"\n"), unix_line_ends(pieces)
     check_text(declared, text)
-    loaded = _read_csv(text, pieces, task) if declared is DataFormat.CSV else _read_ndjson(pieces, task)
+    invisible = Invisible()
+    pieces = invisible.watch(pieces)
+    if declared is DataFormat.CSV:
+        loaded = _read_csv(text, pieces, task)
+    elif declared is DataFormat.JSON:
+        loaded = _read_array(pieces, task)
+    else:
+        loaded = _read_ndjson(pieces, task)
     loaded.dialect = dialect | {"encoding": encoding, "bom": bool(mark), "line_ends": line_ends} | loaded.dialect
     if encoding == "windows-1252" and task.options.encoding is None:
         loaded.warnings.insert(0, "The text is not UTF-8: it was read as Windows-1252")
+    loaded.warnings.extend(invisible.warnings())
     return loaded
 
 
@@ -113,7 +148,7 @@ def _read_csv(text: bytes, pieces: Iterator[bytes], task: _Task) -> _FirstPass:
     options, limits = task.options, task.limits
     shape = find_shape(text, options, limits, whole=len(text) < SAMPLE_BYTES)
     names, warnings = settle_names(shape.header if shape.header is not None else numbered(shape.width))
-    types = ColumnTypes(shape.width, options.null_tokens) if options.types == "auto" else None
+    types = ColumnTypes(shape.width, options) if options.types == "auto" else None
     rejects = Rejects(task.scratch, options.max_rejected)
     with Spill(task.scratch, limits, types.observe if types is not None else None) as spill:
         table = CsvTable(shape, options, limits, spill, rejects)
@@ -128,7 +163,7 @@ def _read_csv(text: bytes, pieces: Iterator[bytes], task: _Task) -> _FirstPass:
         rows_read=table.rows_read,
         targets=[_csv_target(place, *pair) for place, pair in enumerate(zip(names, decisions, strict=True))],
         repaired=table.repaired_short + table.repaired_long,
-        dialect=_csv_dialect(shape, table, options),
+        dialect=_csv_dialect(shape, table, options) | {"read_as": _read_as(decisions)},
         warnings=warnings,
     )
 
@@ -142,6 +177,9 @@ def _csv_dialect(shape: Shape, table: CsvTable, options: IngestOptions) -> dict[
     return {
         "delimiter": delimiter and delimiter.decode(),
         "quote": quote and quote.decode(),
+        "escape": shape.dialect.escape and shape.dialect.escape.decode(),
+        "preamble_lines": shape.preamble_lines,
+        "comment_lines": table.comment_lines,
         "header": shape.header is not None,
         "blank_lines": table.blank_lines,
         "repairs": {"short_rows": table.repaired_short, "extra_empty_cells": table.repaired_long},
@@ -149,6 +187,11 @@ def _csv_dialect(shape: Shape, table: CsvTable, options: IngestOptions) -> dict[
         "null_tokens": options.null_tokens,
         "null_rule": NULL_RULE,
     }
+
+
+def _read_as(decisions: Sequence[Decision]) -> dict[str, str]:
+    """By the column's place, how cells that are not written the plain way were read."""
+    return {str(place): found.read_as for place, found in enumerate(decisions, start=1) if found.read_as is not None}
 
 
 def _read_ndjson(pieces: Iterator[bytes], task: _Task) -> _FirstPass:
@@ -160,6 +203,16 @@ def _read_ndjson(pieces: Iterator[bytes], task: _Task) -> _FirstPass:
     targets, warnings = table.targets(task.options)
     dialect = {"blank_lines": table.blank_lines, "types": task.options.types}
     return _FirstPass(spill, rejects, table.rows_read, targets, dialect=dialect, warnings=warnings)
+
+
+def _read_array(pieces: Iterator[bytes], task: _Task) -> _FirstPass:
+    """A line of what is read is an element, and so is a rejected row's line number."""
+    array = JsonArray()
+    loaded = _read_ndjson(array.lines(pieces), task)
+    loaded.dialect["lines_are"] = "elements"
+    if not array.closed:
+        loaded.warnings.append(NOT_CLOSED)
+    return loaded
 
 
 def _finish_text(loaded: _FirstPass, task: _Task) -> Ingested:
@@ -178,7 +231,7 @@ def _finish_text(loaded: _FirstPass, task: _Task) -> Ingested:
     )
 
 
-def _finish_parquet(table: ParquetTable, task: _Task, dialect: dict[str, Any]) -> Ingested:
+def _finish_table(table: ParquetTable, task: _Task, dialect: dict[str, Any]) -> Ingested:
     columns, profile, warnings = table.write_parts(task.output, task.progress)
     if not profile.rows:
         warnings.append("The file has no rows")

@@ -1,0 +1,63 @@
+"""Numbers as people write them: grouped thousands, a decimal comma, a currency sign, a percent sign.
+
+`1.234,56` and `1,234.56` tell which sign is which; `1,234` alone does not. A column that can be read both ways is read
+as the rest of the file is, if that is clear, and else stays text with a warning. Beyond 15 digits it stays text.
+"""
+
+from typing import Final, Literal
+
+import polars as pl
+
+from gristmill.ingest.kinds import FLOAT, Kind, never
+
+Decimal = Literal[".", ","]
+
+CURRENCIES: Final = r"€|\$|£|¥|₹|EUR|USD|GBP|CHF|JPY"
+SIGN: Final = rf"({CURRENCIES}|%)"
+# Groups by spaces (also those that don't break) and apostrophes are of either style, but of one sign in a number.
+_GROUPS: Final = r"(?:(?:'\d{3})+|(?:’\d{3})+|(?:[ \x{a0}\x{202f}\x{2009}]\d{3})+"
+_AROUND: Final = r"[ \x{a0}\x{202f}]?"
+MAX_DIGITS: Final = 15
+MARKS: Final = {".": ",", ",": "."}
+
+
+def _pattern(decimal: Decimal) -> str:
+    point, mark = f"[{decimal}]", f"[{MARKS[decimal]}]"
+    grouped = rf"[1-9]\d{{0,2}}{_GROUPS}|(?:{mark}\d{{3}})+)(?:{point}\d+)?"
+    number = rf"(?:{grouped}|(?:0|[1-9]\d*)(?:{point}\d+)?)"
+    money = rf"[-−]?(?:{CURRENCIES}){_AROUND}[-−]?{number}|[-−+]?{number}{_AROUND}(?:{CURRENCIES}|%)"
+    return rf"^(?:[-−]?{number}|{money})$"
+
+
+def _plain(cell: pl.Expr, decimal: Decimal) -> pl.Expr:
+    bare = cell.str.replace_all(rf"[^0-9{decimal}−-]", "").str.replace("−", "-", literal=True)
+    return bare if decimal == "." else bare.str.replace(",", ".", literal=True)
+
+
+def numeral(decimal: Decimal) -> Kind:
+    """Numbers with this decimal sign. A sign of currency or percent is dropped: `12 %` is 12."""
+    pattern = _pattern(decimal)
+
+    def cast(cell: pl.Expr) -> pl.Expr:
+        plain = _plain(cell, decimal)
+        exact = plain.str.count_matches(r"\d") <= MAX_DIGITS
+        return pl.when(cell.str.contains(pattern) & exact).then(plain.cast(pl.Float64, strict=False))
+
+    if decimal == ",":
+        return Kind("number with a decimal comma", cast, never, never)
+    # All that is a plain number is one of these too, so that a block of those needs no second look.
+    return Kind(
+        "number with grouped thousands or a sign",
+        lambda cell: pl.coalesce(cast(cell), FLOAT.cast(cell)),
+        FLOAT.suspect,
+        FLOAT.refused,
+    )
+
+
+def whole(kind: Kind) -> Kind:
+    """The same for numbers that have no decimals."""
+    return Kind(kind.name, lambda cell: kind.cast(cell).cast(pl.Int64), never, never)
+
+
+POINT = numeral(".")
+COMMA = numeral(",")

@@ -1,0 +1,213 @@
+"""Cells as people write them become the values they mean; what can mean two things stays text and is reported."""
+
+import datetime as dt
+from typing import Any
+
+import msgspec
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gristmill.ingest import IngestOptions
+from gristmill.ingest.column_types import ColumnTypes
+from tests.ingest.folder import Load
+
+D, T = dt.date, dt.datetime
+EITHER_DECIMAL = "column 1: its numbers may have decimals or thousands; it is kept as text (decimal says)"
+EITHER_ORDER = "column 1: its dates may have the day or the month first; it is kept as text (date_order says)"
+MIXED_SIGNS = "column 1: its numbers have different signs of currency or percent; it is kept as text"
+HALF = "column 1: 50.0 % of cells are numbers; it is kept as text"
+# The cells of a column as they stand, options, the values, the warnings.
+CASES: dict[str, tuple[list[str], dict[str, Any], list[Any], list[str]]] = {
+    "decimal comma": (["1,5", "2,25", "-3"], {}, [1.5, 2.25, -3.0], []),
+    "decimal comma, points between thousands": (
+        ["1.234,56", "12", "-1.234.567,8"],
+        {},
+        [1234.56, 12.0, -1234567.8],
+        [],
+    ),
+    "decimal point, commas between thousands": (
+        ["1,234.56", "12", "-1,234,567.8"],
+        {},
+        [1234.56, 12.0, -1234567.8],
+        [],
+    ),
+    "commas between thousands, twice": (["1,234,567", "1,234"], {}, [1234567, 1234], []),
+    "points between thousands, twice": (["1.234.567", "1.234"], {}, [1234567, 1234], []),
+    "a comma before three digits": (["1,234", "5,678"], {}, ["1,234", "5,678"], [EITHER_DECIMAL]),
+    "the same, decimals told": (["1,234", "5,678"], {"decimal": ","}, [1.234, 5.678], []),
+    "the same, thousands told": (["1,234", "5,678"], {"decimal": "."}, [1234, 5678], []),
+    "a point before three digits": (["1.234", "5.678"], {}, [1.234, 5.678], []),
+    "the same, thousands told ": (["1.234", "5.678"], {"decimal": ","}, [1234, 5678], []),
+    "spaces between thousands": (["1 234 567", "1 234", "5"], {}, [1234567, 1234, 5], []),
+    "spaces that don't break": (
+        ["1\u00a0234,5", "1\u202f234"],
+        {},
+        [1234.5, 1234.0],
+        ["The text has 1 non-breaking spaces"],
+    ),
+    "apostrophes between thousands": (["1'234.50", "2’345"], {}, [1234.5, 2345.0], []),
+    "groups of the wrong size": (["12,34.5", "1"], {}, ["12,34.5", "1"], [HALF]),
+    "two separators in one number": (["1,234.567,8", "1"], {}, ["1,234.567,8", "1"], [HALF]),
+    "exponents beside groups": (["1e-5", "1,234.5", "-2E3"], {}, [1e-5, 1234.5, -2000.0], []),
+    "minus sign": (["−1,5", "2,5"], {}, [-1.5, 2.5], []),
+    "percent": (["12%", "3.5 %"], {}, [12.0, 3.5], ["column 1: the sign % is taken off its numbers: 12 % is 12"]),
+    "euro": (["1.234,50 €", "-2 €"], {}, [1234.5, -2.0], ["column 1: the sign € is taken off its numbers"]),
+    "dollar": (
+        ["$1,234", "-$2,345,678", "$-5"],
+        {},
+        [1234, -2345678, -5],
+        ["column 1: the sign $ is taken off its numbers"],
+    ),
+    "dollar, nothing tells": (["$1,234", "$5"], {}, ["$1,234", "$5"], [EITHER_DECIMAL]),
+    "two currencies": (["$5", "5 €"], {}, ["$5", "5 €"], [MIXED_SIGNS]),
+    "numbers and percents": (["5", "5%"], {}, ["5", "5%"], [MIXED_SIGNS]),
+    "more digits than are exact": (["1.234.567.890.123.456,7", "1,5"], {}, ["1.234.567.890.123.456,7", "1,5"], []),
+    "leading zeros beside a comma": (["007,5", "1,5"], {}, ["007,5", "1,5"], []),
+    "null tokens beside a comma": (["1,5", "n/a", "-", ""], {}, [1.5, None, None, None], []),
+    "yes and no": (["yes", "No", "NA"], {}, [True, False, None], []),
+    "yes and maybe": (["yes", "maybe"], {}, ["yes", "maybe"], []),
+    "own truth": (["ja", "nein"], {"true_values": ["ja"], "false_values": ["nein"]}, [True, False], []),
+    "day first": (["03/04/2024", "31/12/2024"], {}, [D(2024, 4, 3), D(2024, 12, 31)], []),
+    "month first": (["03/04/2024", "12/31/2024"], {}, [D(2024, 3, 4), D(2024, 12, 31)], []),
+    "either first": (["03/04/2024", "12/11/2024"], {}, ["03/04/2024", "12/11/2024"], [EITHER_ORDER]),
+    "both first": (["31/12/2024", "12/31/2024"], {}, ["31/12/2024", "12/31/2024"], []),
+    "day told": (["03/04/2024"], {"date_order": "day-first"}, [D(2024, 4, 3)], []),
+    "month told": (["03/04/2024"], {"date_order": "month-first"}, [D(2024, 3, 4)], []),
+    "dots": (["3.4.2024", "01.02.2024"], {}, [D(2024, 4, 3), D(2024, 2, 1)], []),
+    "hyphens": (["03-04-2024", "31-12-2024"], {}, [D(2024, 4, 3), D(2024, 12, 31)], []),
+    "no such day": (["30/02/2024", "31/12/2024"], {}, ["30/02/2024", "31/12/2024"], []),
+    "day first with time": (
+        ["31/12/2024 23:59", "1/2/2024 1:02:03.5"],
+        {},
+        [T(2024, 12, 31, 23, 59), T(2024, 2, 1, 1, 2, 3, 500000)],
+        [],
+    ),
+    "either first with time": (["3/4/2024 10:00"], {}, ["3/4/2024 10:00"], [EITHER_ORDER]),
+    "year first, slashes": (["2024/01/31", "2024/2/1"], {}, [D(2024, 1, 31), D(2024, 2, 1)], []),
+    "month in words": (
+        ["31-Jan-2024", "1 February 2024", "Mar 5, 2024"],
+        {},
+        [D(2024, 1, 31), D(2024, 2, 1), D(2024, 3, 5)],
+        [],
+    ),
+    "two digits of a year": (["31.12.24"], {}, ["31.12.24"], []),
+    "a format told": (["31.12.24", "01.02.99"], {"date_formats": ["%d.%m.%y"]}, [D(2024, 12, 31), D(1999, 2, 1)], []),
+    "a format of a time told": (["20240131T1015"], {"date_formats": ["%Y%m%dT%H%M"]}, [T(2024, 1, 31, 10, 15)], []),
+    "a format told that does not fit": (["x"], {"date_formats": ["%d.%m.%y"]}, ["x"], []),
+    "addresses": (["192.168.0.1", "10.0.0.12"], {}, ["192.168.0.1", "10.0.0.12"], []),
+    "telephone": (["030 123 456", "555 1234"], {}, ["030 123 456", "555 1234"], []),
+    "text kept": (["1.234,56", "03/04/2024"], {"types": "text"}, ["1.234,56", "03/04/2024"], []),
+}
+
+
+def _text(*columns: list[str]) -> bytes:
+    rows = ["\t".join(cells) for cells in zip(*columns, strict=True)]
+    return ("\t".join(f"c{place}" for place in range(len(columns))) + "\n" + "\n".join(rows) + "\n").encode()
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_cells_become_what_they_mean(load: Load, case: tuple[list[str], dict[str, Any], list[Any], list[str]]) -> None:
+    cells, options, values, warnings = case
+    # A second column, so that a row whose first cell is empty is no blank line.
+    loaded = load(_text(cells, ["x"] * len(cells)), delimiter="\t", header=True, **options)
+    assert repr(loaded.frame["c0"].to_list()) == repr(values)
+    assert list(loaded.ingested.warnings) == warnings
+
+
+def test_other_columns_tell_what_a_comma_is(load: Load) -> None:
+    open_cells = ["1,234", "2,345"]
+    comma = load(_text(open_cells, ["0,5", "1,25"], ["1.234", "5.678"]))
+    assert comma.frame.rows() == [(1.234, 0.5, 1234), (2.345, 1.25, 5678)]
+    assert comma.dialect["read_as"] == dict.fromkeys("123", "number with a decimal comma")
+    point = load(_text(open_cells, ["0.5", "1.25"]))
+    assert point.frame.rows() == [(1234, 0.5), (2345, 1.25)]
+    both = load(_text(open_cells, ["0.5", "1.25"], ["0,5", "1,25"]))
+    assert both.frame.rows() == [("1,234", 0.5, 0.5), ("2,345", 1.25, 1.25)]
+    assert both.ingested.warnings == (EITHER_DECIMAL,)
+
+
+def _in_frames(cells: list[str], size: int) -> tuple[list[Any], str | None]:
+    """The values of one column that was seen in frames of a few rows, and the warning."""
+    column = pl.Series("0", [cell or None for cell in cells], pl.String)
+    types = ColumnTypes(1, IngestOptions())
+    for start in range(0, len(cells), size):
+        types.observe(column.slice(start, size).to_frame())
+    (found,) = types.decide()
+    return column.to_frame().select(found.expression(pl.col("0"))).to_series().to_list(), found.warning
+
+
+def test_what_the_first_rows_say_is_not_the_last_word() -> None:
+    """Numbers that grow: whole ones, then decimals, then the first with thousands, each in frames of their own."""
+    cells = [str(n) for n in range(200)] + [f"{n}.5" for n in range(99)] + ["1,000.5", "2,000,000"]
+    assert _in_frames(cells, 10) == ([float(cell.replace(",", "")) for cell in cells], None)
+    days = [f"{day:02}/01/2024" for day in range(1, 13)] * 20 + ["13/01/2024"]
+    expected = [dt.datetime.strptime(day, "%d/%m/%Y").date() for day in days]  # noqa: DTZ007
+    assert _in_frames(days, 10) == (expected, None)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    numbers=st.lists(st.integers(-(10**10), 10**10), min_size=1, max_size=20),
+    decimals=st.integers(1, 4).filter(lambda places: places != 3),
+    style=st.sampled_from([",.", ".,", " ,", "'."]),
+    sign=st.sampled_from(["", " €", "%"]),
+)
+def test_formatted_numbers_come_back(load: Load, numbers: list[int], decimals: int, style: str, sign: str) -> None:
+    values = [number / 10**decimals for number in numbers]
+    swap = str.maketrans(",.", style)
+    cells = [f"{value:,.{decimals}f}".translate(swap) + sign for value in values]
+    loaded = load(_text(cells), delimiter="\t", header=True)
+    assert loaded.frame["c0"].to_list() == pytest.approx(values, rel=1e-12)
+    assert loaded.frame.schema["c0"] == pl.Float64
+
+
+WRITTEN = st.text(alphabet="0123456789.,-+/:% €$eENa'\u00a0", min_size=1, max_size=12)
+PLAUSIBLE = st.sampled_from(
+    [
+        "1",
+        "1,5",
+        "1.5",
+        "1.234",
+        "1,234",
+        "1,234.5",
+        "1.234,5",
+        "5%",
+        "1/2/2024",
+        "13/2/2024",
+        "1e5",
+        "NaN",
+        "",
+        "-",
+        " 7",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(cells=st.lists(PLAUSIBLE | WRITTEN, min_size=1, max_size=8), size=st.integers(1, 4))
+def test_frames_do_not_matter_to_types_and_nothing_turns_null(cells: list[str], size: int) -> None:
+    tokens = {*IngestOptions().null_tokens, ""}
+    values, warning = _in_frames(cells, len(cells))
+    in_parts, _ = _in_frames(cells, size)
+    assert repr(values) == repr(in_parts)
+    assert warning is None or values == [cell or None for cell in cells] or "sign" in warning
+    for cell, value in zip(cells, values, strict=True):
+        assert (value is not None) or cell.strip("\u00a0 ") in tokens
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"decimal": ";"},
+        {"date_order": "year-first"},
+        {"date_formats": ["%d.%m"]},
+        {"date_formats": ["%d%q%m%Y"]},
+        {"date_formats": ["%d.%m.%Y"] * 11},
+        {"true_values": ["x"], "false_values": ["X"]},
+    ],
+)
+def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(wrong, IngestOptions)
