@@ -8,6 +8,8 @@ make bench-queue ARGS="ablation"                           # what each technique
 import argparse
 import json
 import os
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -29,6 +31,7 @@ USUAL = ("queues", "held", "datasets", "pruning")
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers and workers are stopped
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"default: {', '.join(USUAL)}")
     parser.add_argument("--only", nargs="*", default=[], help="queues, by the beginnings of their names")

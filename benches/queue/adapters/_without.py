@@ -21,7 +21,7 @@ from gristmill.db.engine import Database
 from gristmill.worker import completer, producer, supervisor
 
 BACKEND = "postgres"
-SLOTS = 1000
+SLOTS = 2000
 
 
 def outcomes_in_batches():

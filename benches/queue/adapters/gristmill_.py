@@ -31,7 +31,7 @@ from gristmill.worker.slots import Crew
 from gristmill.worker.supervisor import Supervisor
 
 BACKEND = "postgres"
-VARIANTS = {"1000 slots": {"slots": 1000}, "64 slots": {"slots": 64}}
+VARIANTS = {"2000 slots": {"slots": 2000}, "64 slots": {"slots": 64}}
 JOBS = dict.fromkeys(VARIANTS, 40_000)
 AT_ONCE = 1_000
 DONE = Completed(Manifest("", "", ()))

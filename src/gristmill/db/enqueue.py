@@ -5,7 +5,7 @@ for the one that is doing it (its leader). A unique index allows one leader a ke
 join, whichever comes first.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -100,7 +100,7 @@ WITH added AS (
     SELECT pg_notify('gristmill_jobs', json_build_array(priority, kind, owner, limit_key)::text)
     FROM added WHERE NOT blocked AND scheduled_at <= now()
 )
-SELECT 1, id, blocked, waits_for, scheduled_at, created_at FROM added LEFT JOIN woken ON true
+SELECT id, blocked, waits_for, scheduled_at, created_at FROM added LEFT JOIN woken ON true
 """
 
 # A finished twin, locked so that it is not forgotten meanwhile: the job is born completed. A leader under way: nothing
@@ -216,6 +216,8 @@ async def enqueue_jobs(database: Database, jobs: Sequence[NewJob]) -> list[JobRo
 
 async def insert_jobs(driver: Driver, jobs: Sequence[NewJob]) -> list[JobRow | None]:
     """The same on a connection. More than one job, and jobs with an `input_job_id`, need the caller's transaction."""
+    if len(jobs) == 1 and jobs[0].reuse_key is None and jobs[0].input_job_id is None:
+        return [await _insert_one(driver, jobs[0], frozenset())]
     sources = {job.input_job_id for job in jobs if job.input_job_id is not None}
     waits_for = await _unfinished(driver, jobs[0].owner, sources) if sources else frozenset()
     reusing = any(job.reuse_key for job in jobs)
@@ -241,6 +243,9 @@ async def _insert(
     reusing: bool,
 ) -> None:
     """Insert those of the jobs that are `missing` in `rows`, and put there what was made of them."""
+    if len(missing) == 1 and not reusing:
+        rows[missing[0]] = await _insert_one(driver, jobs[missing[0]], waits_for)
+        return
     values = [_values(jobs[n], waits_for) for n in missing]
     owner = jobs[0].owner
     if reusing:
@@ -248,13 +253,14 @@ async def _insert(
         for place, *record in await driver.fetch(statement, *arguments):
             rows[missing[place - 1]] = job_row(dict(zip(JOB_COLUMNS, record, strict=True)))
         return
-    if len(values) == 1:
-        records = await driver.fetch(ONE, owner, *values[0])
-    else:
-        statement, arguments = _statement(PLAIN, owner, values)
-        records = await driver.fetch(statement, *arguments)
-    for place, *record in records:
+    statement, arguments = _statement(PLAIN, owner, values)
+    for place, *record in await driver.fetch(statement, *arguments):
         rows[missing[place - 1]] = _new_row(jobs[missing[place - 1]], record)
+
+
+async def _insert_one(driver: Driver, job: NewJob, waits_for: Collection[UUID]) -> JobRow | None:
+    record = await driver.fetchrow(ONE, job.owner, *_values(job, waits_for))
+    return None if record is None else _new_row(job, record)
 
 
 async def _join_leader(driver: Driver, job: NewJob) -> JobRow | None:
@@ -330,7 +336,7 @@ def _sql(form: str, varying: tuple[str, ...], *, first: int) -> str:
     )
 
 
-def _new_row(job: NewJob, decided: Sequence[Any]) -> JobRow:
+def _new_row(job: NewJob, decided: Iterable[Any]) -> JobRow:
     identity, blocked, waits_for, scheduled_at, created_at = decided
     return JobRow(
         id=identity,

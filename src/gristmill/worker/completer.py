@@ -19,7 +19,7 @@ from gristmill.worker.tasks import Backoff
 
 log = get_logger(__name__)
 
-BATCH = 500
+BATCH = 1000
 WAITING = 2000
 
 

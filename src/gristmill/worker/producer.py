@@ -23,7 +23,7 @@ from gristmill.worker.tasks import Backoff, first_of, jittered
 log = get_logger(__name__)
 
 # A claim of more would hold its rows longer without costing less a job.
-MOST_AT_ONCE = 500
+MOST_AT_ONCE = 1000
 
 
 class Producer:
