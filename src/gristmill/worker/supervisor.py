@@ -212,7 +212,7 @@ class Supervisor:
 
 def _collect_rarely() -> None:
     """What is here now stays, and attempts make no cycles: Python's own thresholds had the collector look at all of
-    them again and again, for as much time as the rest of a no-op job takes.
+    them again and again.
     """
     gc.collect()
     gc.freeze()
