@@ -22,8 +22,8 @@ from gristmill.api.problems import ProblemDetails, documented, job_details
 from gristmill.api.submit import JobRequest, Processors, checked_job
 from gristmill.db import schedules
 from gristmill.db.engine import Database
-from gristmill.db.enqueue import NewJob
 from gristmill.db.idempotency import creating
+from gristmill.db.rows import NewJob
 from gristmill.db.schedules import ScheduleRow
 from gristmill.domain.schedule import MissedPolicy, check, times_after
 from gristmill.errors import Fault, InvalidRequest, NotFound

@@ -12,10 +12,10 @@ from msgspec import Meta
 from gristmill.api.document import JsonObject
 from gristmill.db.datasets import get_datasets
 from gristmill.db.engine import Database
-from gristmill.db.enqueue import NewJob, enqueue_jobs, insert_jobs
+from gristmill.db.enqueue import enqueue_jobs, insert_jobs
 from gristmill.db.idempotency import RequestKey, creating
 from gristmill.db.jobs import get_jobs
-from gristmill.db.rows import DatasetRow, JobRow
+from gristmill.db.rows import DatasetRow, JobRow, NewJob
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import DatasetStatus
 from gristmill.domain.reuse import dataset_digest, reuse_key

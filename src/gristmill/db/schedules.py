@@ -9,9 +9,9 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gristmill.db.engine import Database, Driver
-from gristmill.db.enqueue import NewJob, insert_jobs
+from gristmill.db.enqueue import insert_jobs
 from gristmill.db.models import Schedule
-from gristmill.db.rows import raw
+from gristmill.db.rows import NewJob, raw
 from gristmill.domain.schedule import MissedPolicy, due_times
 from gristmill.errors import DatasetFailed, Problem
 
