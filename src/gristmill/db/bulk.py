@@ -37,6 +37,7 @@ GIVEN = {
     "scheduled_at": "timestamptz",
     "max_attempts": "smallint",
     "timeout_s": "int",
+    "webhook_id": "uuid",
     "waits_for": "uuid",
 }
 
@@ -45,9 +46,9 @@ WITH given AS MATERIALIZED (
     SELECT {given} FROM unnest({arrays}) AS varying ({varying})
 ), added AS (
     INSERT INTO jobs (id, owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, waits_for, blocked)
+        scheduled_at, max_attempts, timeout_s, webhook_id, waits_for, blocked)
     SELECT id, $1, dataset_id, input_job_id, kind, kind_version, params::jsonb, labels::jsonb, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, waits_for, waits_for IS NOT NULL
+        scheduled_at, max_attempts, timeout_s, webhook_id, waits_for, waits_for IS NOT NULL
     FROM given
 ), woken AS MATERIALIZED (
     SELECT pg_notify('gristmill_jobs', $2) WHERE $2::text IS NOT NULL
@@ -118,6 +119,7 @@ def _statement(added: Sequence[tuple[JobRow, NewJob]]) -> tuple[str, list[object
             row.scheduled_at,
             job.max_attempts,
             job.timeout_s,
+            job.webhook_id,
             row.waits_for,
         )
         for row, job in added

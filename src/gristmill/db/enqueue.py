@@ -20,9 +20,9 @@ from gristmill.errors import NotFound
 ONE = """
 WITH added AS (
     INSERT INTO jobs (owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, waits_for, blocked)
-    SELECT owner, id, $3, $4, $5, $6::jsonb, $7::jsonb, $8, $9, coalesce($10, now()), $11, $12, $13,
-        coalesce($14, CASE WHEN status = 'validating' THEN id END), $14 IS NOT NULL OR status = 'validating'
+        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, waits_for, blocked)
+    SELECT owner, id, $3, $4, $5, $6::jsonb, $7::jsonb, $8, $9, coalesce($10, now()), $11, $12, $13, $14,
+        coalesce($15, CASE WHEN status = 'validating' THEN id END), $15 IS NOT NULL OR status = 'validating'
     FROM datasets WHERE owner = $1 AND id = $2 AND status IN ('validating', 'ready') FOR SHARE
     RETURNING id, owner, kind, priority, limit_key, blocked, waits_for, scheduled_at, created_at
 ), history AS (
@@ -45,9 +45,10 @@ _COLUMNS = ", ".join(f"added.{name}" for name in JOB_COLUMNS)
 REUSING = f"""
 WITH given AS MATERIALIZED (
     SELECT uuidv7() AS id, * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::text[], $7::text[],
-        $8::smallint[], $9::text[], $10::timestamptz[], $11::smallint[], $12::int[], $13::text[], $14::uuid[])
+        $8::smallint[], $9::text[], $10::timestamptz[], $11::smallint[], $12::int[], $13::text[], $14::uuid[],
+        $15::uuid[])
     WITH ORDINALITY AS job (dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, waits_for, place)
+        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, waits_for, place)
 ), target AS MATERIALIZED (
     SELECT id, status FROM datasets WHERE owner = $1 AND id = ANY ($2) AND status IN ('validating', 'ready')
     ORDER BY id FOR SHARE
@@ -59,11 +60,11 @@ WITH given AS MATERIALIZED (
     )) ORDER BY id FOR SHARE
 ), added AS (
     INSERT INTO jobs (id, owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, waits_for, blocked, reused_from, status, manifest,
-        finished_at)
+        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, waits_for, blocked, reused_from, status,
+        manifest, finished_at)
     SELECT given.id, $1, given.dataset_id, given.input_job_id, given.kind, given.kind_version, given.params::jsonb,
         given.labels::jsonb, given.priority, given.limit_key, coalesce(given.scheduled_at, now()), given.max_attempts,
-        given.timeout_s, given.reuse_key, {_WAITS}, {_WAITS} IS NOT NULL, twin.id,
+        given.timeout_s, given.reuse_key, given.webhook_id, {_WAITS}, {_WAITS} IS NOT NULL, twin.id,
         CASE WHEN twin.id IS NULL THEN 'pending' ELSE 'completed' END, twin.manifest,
         CASE WHEN twin.id IS NOT NULL THEN now() END
     FROM given JOIN target ON target.id = given.dataset_id LEFT JOIN twin ON twin.reuse_key = given.reuse_key
@@ -95,8 +96,8 @@ WITH leader AS (
     RETURNING id
 ), added AS (
     INSERT INTO jobs (owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, reused_from, waits_for, blocked)
-    SELECT $1, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, coalesce($11, now()), $12, $13, $2, id, id, true
+        scheduled_at, max_attempts, timeout_s, webhook_id, reuse_key, reused_from, waits_for, blocked)
+    SELECT $1, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, coalesce($11, now()), $12, $13, $14, $2, id, id, true
     FROM leader
     RETURNING *
 ), history AS (
@@ -197,6 +198,7 @@ async def _join_leader(driver: Driver, job: NewJob) -> JobRow | None:
         job.scheduled_at,
         job.max_attempts,
         job.timeout_s,
+        job.webhook_id,
     )
     return None if record is None else job_row(dict(record))
 
@@ -228,5 +230,6 @@ def _values(job: NewJob, waits_for: Collection[UUID]) -> tuple[object, ...]:
         job.max_attempts,
         job.timeout_s,
         job.reuse_key,
+        job.webhook_id,
         job.input_job_id if job.input_job_id in waits_for else None,
     )

@@ -69,6 +69,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     manifest: Manifest | None = None
     reuse_key: str | None
     reused_from: UUID | None = None
+    webhook_id: UUID | None = None
 
 
 JOB_COLUMNS = JobRow.__struct_fields__
@@ -94,6 +95,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     limit_key: str = ""
     input_job_id: UUID | None = None
     reuse_key: str | None = None
+    webhook_id: UUID | None = None
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +169,7 @@ def new_row(
         created_at=created_at,
         updated_at=created_at,
         reuse_key=job.reuse_key,
+        webhook_id=job.webhook_id,
     )
 
 
