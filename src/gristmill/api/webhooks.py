@@ -15,10 +15,12 @@ from msgspec import Meta
 
 from gristmill.api import examples
 from gristmill.api.auth import Caller
+from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.paging import Cursor, Limit, before, encode_cursor, next_link
 from gristmill.api.problems import documented
 from gristmill.db import webhooks
 from gristmill.db.engine import Database
+from gristmill.db.idempotency import creating
 from gristmill.db.webhooks import DeliveryRow, WebhookRow
 from gristmill.domain.webhook import MAX_URL, DeliveryStatus, checked_url, is_secret, new_secret
 from gristmill.errors import Fault, InvalidRequest, NotFound
@@ -110,7 +112,7 @@ class DeliveryPage(msgspec.Struct, frozen=True):
     status_code=201,
     operation_id="createWebhook",
     summary="Make a webhook",
-    responses=documented(400, 413, 415, 422),
+    responses=documented(400, 409, 413, 415, 422),
     response_description="Made. `Location` is the webhook; the secret is shown in this answer alone.",
 )
 async def create_webhook(
@@ -122,14 +124,23 @@ async def create_webhook(
     database: NamedDependency[Database],
     settings: NamedDependency[Settings],
     owner: NamedDependency[str],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[WebhookWithSecret]:
     """Jobs that name it in `webhook` are told of there when they are final, signed by Standard Webhooks.
 
     What is not taken (2xx within some seconds) is sent again over three days; 410 ends it. Redirects are not followed.
     """
-    checked_url(data.url, settings.webhook_targets)
-    secret = _checked_secret(data.secret)
-    row = await webhooks.create_webhook(database, owner=owner, url=data.url, secret=secret)
+    key = await request_key(request, idempotency_key, settings, owner=owner)
+    if (first := await first_answer(database, key, WebhookWithSecret)) is not None:
+        return first
+    url, secret = checked_url(data.url, settings.webhook_targets), _checked_secret(data.secret)
+    if key is None:
+        row = await webhooks.create_webhook(database, owner=owner, url=url, secret=secret)
+    else:
+        async with creating(database, key) as creation:
+            row = await webhooks.insert_webhook(creation.session, owner=owner, url=url, secret=secret)
+            body = msgspec.json.encode(_with_secret(row, secret))
+            await creation.answered(status=201, location=f"/webhooks/{row.id}", body=body)
     return Response(_with_secret(row, secret), headers={"Location": f"/webhooks/{row.id}"})
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gristmill.db.engine import Database
 from gristmill.db.models import Webhook, WebhookDelivery
@@ -114,9 +115,14 @@ DELIVERY_COLUMNS = tuple(WebhookDelivery.__table__.columns[name] for name in Del
 
 
 async def create_webhook(database: Database, *, owner: str, url: str, secret: str) -> WebhookRow:
-    statement = insert(Webhook).values(owner=owner, url=url, secret=secret).returning(*WEBHOOK_COLUMNS)
     async with database.session() as session:
-        return WebhookRow(**(await session.execute(statement)).mappings().one())
+        return await insert_webhook(session, owner=owner, url=url, secret=secret)
+
+
+async def insert_webhook(session: AsyncConnection, *, owner: str, url: str, secret: str) -> WebhookRow:
+    """The same, in the caller's transaction."""
+    statement = insert(Webhook).values(owner=owner, url=url, secret=secret).returning(*WEBHOOK_COLUMNS)
+    return WebhookRow(**(await session.execute(statement)).mappings().one())
 
 
 async def get_webhook(database: Database, webhook_id: UUID, *, owner: str) -> WebhookRow | None:
@@ -190,7 +196,7 @@ async def redeliver(database: Database, webhook_id: UUID, delivery_id: UUID, *, 
             WebhookDelivery.webhook_id == webhook_id,
             WebhookDelivery.owner == owner,
         )
-        .values(status=DeliveryStatus.PENDING, attempts=0, next_at=func.now(), error=None)
+        .values(status=DeliveryStatus.PENDING, attempts=0, next_at=func.now(), error=None, delivered_at=None)
         .returning(*DELIVERY_COLUMNS)
     )
     async with database.session() as session:

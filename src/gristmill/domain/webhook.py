@@ -24,13 +24,10 @@ MAX_URL = 2000
 # Seconds before each attempt after the first, as the specification proposes.
 DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 JITTER = 0.1
+# All of IPv6 that is given out; of the rest, some is not known to the standard library as private.
+UNICAST = ip_network("2000::/3")
 # These carry an IPv4 address in them, which some router on the way would go to: NAT64, 6to4, Teredo.
-TRANSLATED = (
-    ip_network("64:ff9b::/96"),
-    ip_network("64:ff9b:1::/48"),
-    ip_network("2002::/16"),
-    ip_network("2001::/32"),
-)
+TRANSLATED = tuple(map(ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
 
 
 class DeliveryStatus(StrEnum):
@@ -72,8 +69,10 @@ def may_go_to(address: Address, allowed: Sequence[Network], *, secure: bool) -> 
         return True
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return may_go_to(address.ipv4_mapped, allowed, secure=secure)
-    translated = any(address.version == network.version and address in network for network in TRANSLATED)
-    return secure and address.is_global and not address.is_multicast and not translated
+    given_out = address.is_global and not address.is_multicast
+    if isinstance(address, IPv6Address):
+        given_out = given_out and address in UNICAST and not any(address in network for network in TRANSLATED)
+    return secure and given_out
 
 
 def checked_url(url: str, allowed: Sequence[Network], *, pointer: str = "/url") -> str:

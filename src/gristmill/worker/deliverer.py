@@ -39,6 +39,7 @@ NOTED_AT_ONCE = 500
 # Beyond the time that an attempt may take: then its worker is dead.
 LEASE_MARGIN_S = 30.0
 GONE = 410
+UNREACHED = "The receiver can't be reached, or its certificate does not fit."
 FORBIDDEN_TARGET = "The name leads to an address where nothing is sent."
 
 
@@ -91,13 +92,7 @@ class Deliverer:
             await record_attempt(self._database, due, DeliveryStatus.FAILED, response_status=None, error=why)
             return
         answer = await self._attempt(due, body_of(due.event))
-        log.info(
-            "webhook.attempted",
-            delivery_id=str(due.id),
-            attempt=due.attempts,
-            status=answer.status,
-            ok=not answer.error,
-        )
+        log.info("webhook.attempted", delivery_id=str(due.id), attempt=due.attempts, status=answer.status)
         if answer.status == GONE:
             await disable_webhook(self._database, due.webhook_id)
         wait_s = delay_s(due.attempts, self._rng, asked_s=answer.asked_s)
@@ -170,7 +165,7 @@ def body_of(event: EventRow) -> bytes:
 def _why(error: Exception) -> str:
     if isinstance(error, Refused) or isinstance(error.__cause__, Refused):
         return FORBIDDEN_TARGET
-    return "The receiver can't be reached, or its certificate does not fit."
+    return UNREACHED
 
 
 def _seconds(text: str | None) -> float:
