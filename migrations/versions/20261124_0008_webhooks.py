@@ -1,6 +1,6 @@
 """Webhooks, what was sent to them, and the jobs that name one.
 
-Revision: 0016
+Revision: 0008
 After: 0007
 """
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0016"
+revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
