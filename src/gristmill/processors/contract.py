@@ -4,6 +4,7 @@ plan     columns and params, checked          no data is read
 partial  one part of the rows   ─▶ a state    states are small and can cross machines
 merge    states                 ─▶ a state    associative, in the order of the parts
 finish   a state                ─▶ the fitted figures, or Again: one more pass with a better plan
+recall   what ingest kept       ─▶ the fitted figures without a pass, where that is enough
 apply    rows and fitted figures ─▶ rows       streaming, row by row
 report   what people read, as JSON
 """
@@ -73,6 +74,13 @@ class Processor(ABC, Generic[P, L, S, F]):
     @abstractmethod
     def finish(self, plan: L, state: S) -> F | Again[L]:
         """The fitted figures, or a plan for one more pass."""
+
+    def recall(self, plan: L, kept: bytes) -> F | Again[L] | None:
+        """The fitted figures, or a plan for fewer passes, from what `metrics` keeps of a dataset at its ingest.
+
+        None: it does not help. The result is the same to the last byte, with or without it.
+        """
+        return None
 
     def apply(self, frame: pl.LazyFrame, plan: L, fitted: F) -> pl.LazyFrame | None:
         """The result's rows for these rows (with `ROW`), without `ROW`, in order. None: there is no table."""
