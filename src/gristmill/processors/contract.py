@@ -87,6 +87,11 @@ class Processor(ABC, Generic[P, L, S, F]):
         return None
 
     @classmethod
+    def recalls(cls) -> bool:
+        """Whether what ingest kept of a dataset is of any use to this kind."""
+        return cls.recall is not Processor.recall
+
+    @classmethod
     def makes_rows(cls) -> bool:
         """Whether results of this kind have rows, which another job can work on."""
         return cls.apply is not Processor.apply

@@ -84,12 +84,6 @@ def _middle(values: Floats) -> float:
     return float(np.partition(some, len(some) // 2)[len(some) // 2]) if len(some) else 0.0
 
 
-def some(found: Comoments, places: Sequence[int]) -> Comoments:
-    """Those of some columns among themselves."""
-    chosen = np.ix_(places, places)
-    return Comoments(found.count[chosen], found.mean[chosen], found.spread[chosen], found.joint[chosen])
-
-
 def merge(parts: Sequence[Comoments]) -> Comoments:
     return reduce(_join, parts)
 
@@ -112,7 +106,8 @@ def _join(a: Comoments, b: Comoments) -> Comoments:
 def coefficients(found: Comoments) -> list[list[float | None]]:
     """The matrix of coefficients, in [-1, 1]; None where a column is constant or fewer than two rows are shared."""
     size = len(found.count)
-    return [[_coefficient(found, i, j) for j in range(size)] for i in range(size)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return [[_coefficient(found, i, j) for j in range(size)] for i in range(size)]
 
 
 def _coefficient(found: Comoments, i: int, j: int) -> float | None:

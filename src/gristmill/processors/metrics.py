@@ -30,7 +30,7 @@ class MetricsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Plan(Planned, frozen=True, kw_only=True):
     """`spreads` holds what is known of each column; `first` is what the first pass saw.
 
-    With `known`, all is known but how many rows are repeated.
+    With `known`, all is known but what columns have together: repeated rows and correlations.
     """
 
     columns: tuple[Column, ...]
@@ -65,7 +65,6 @@ class Kept(msgspec.Struct, frozen=True):
     version: int
     columns: tuple[Column, ...]
     caps: Caps
-    correlated: tuple[Column, ...]
     fitted: Fitted
 
 
@@ -104,10 +103,10 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         )
 
     def keep(self, plan: Plan, fitted: Fitted) -> bytes:
-        return pack(Kept(self.version, plan.columns, plan.caps, plan.correlated, fitted))
+        return pack(Kept(self.version, plan.columns, plan.caps, fitted))
 
     def recall(self, plan: Plan, kept: bytes) -> Fitted | Again[Plan] | None:
-        """From what is kept of all columns; only the repeated rows of some of them have to be looked for again."""
+        """From what is kept of all columns. What some of them have together has to be looked for again."""
         found = unpack(kept, Kept)
         places = {column: place for place, column in enumerate(found.columns)}
         if found.version != self.version or not places.keys() >= set(plan.columns):
@@ -125,7 +124,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         ]
         named = [column.name for column in plan.columns] if plan.known else [name for name, _ in watches]
         repeated = _Repeated(named) if named and (whole or plan.known) else None
-        together = correlations.Measured(plan.correlated) if whole and plan.correlated else None
+        together = correlations.Measured(plan.correlated) if plan.correlated and repeated is not None else None
         rows = 0
         with Crew() as crew:
             for batch in batches(frame, named):
@@ -155,7 +154,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
     def finish(self, plan: Plan, state: State) -> Fitted | Again[Plan]:
         if plan.known is not None:
             repeated = hashes.tally(state.repeated, state.rows, hashes.KEPT_ROWS)
-            return msgspec.structs.replace(plan.known, repeated=repeated)
+            return msgspec.structs.replace(plan.known, repeated=repeated, comoments=state.comoments)
         first = plan.first or state
         open_ = [place for place, known in enumerate(plan.spreads) if plan.first is None or not known.done]
         columns, spreads = list(first.columns), list(plan.spreads)
@@ -233,12 +232,8 @@ def _chosen(kept: Kept, plan: Plan, places: Sequence[int]) -> Fitted | None:
     columns = tuple(fitted.columns[place] for place in places)
     if kept.caps != plan.caps and not all(seen.told is not None and seen.told.exact for seen in columns):
         return None
-    comoments = None
-    if plan.correlated:
-        if fitted.comoments is None or not set(kept.correlated) >= set(plan.correlated):
-            return None
-        comoments = correlations.some(fitted.comoments, [kept.correlated.index(column) for column in plan.correlated])
-    return Fitted(fitted.rows, columns, tuple(fitted.spreads[place] for place in places), fitted.repeated, comoments)
+    spreads = tuple(fitted.spreads[place] for place in places)
+    return Fitted(fitted.rows, columns, spreads, fitted.repeated, fitted.comoments if plan.correlated else None)
 
 
 def _with_bins(held: ColumnSeen, seen: NumberSeen) -> ColumnSeen:

@@ -76,9 +76,10 @@ def fit(
     progress: OnProgress,
     *,
     kept: bytes | None = None,
+    stage: str = "fit",
 ) -> tuple[Any, Any]:
     """The plan of the last pass and the fitted figures, in as many passes over the parts as it takes."""
-    counter = _Counter("fit", progress)
+    counter = _Counter(stage, progress)
     known = processor.recall(plan, kept) if kept is not None else None
     outcome: Any = Again(plan) if known is None else known
     for _ in range(MOST_PASSES):
