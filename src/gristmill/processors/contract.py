@@ -13,7 +13,7 @@ import io
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -119,19 +119,17 @@ def decode_params(processor: Processor[Any, Any, Any, Any], raw: bytes) -> msgsp
 
 def finite(value: object) -> object:
     """The same value with every NaN and infinity in it as None, for JSON."""
-    match value:
-        case bool() | None | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case Mapping():
-            return {str(key): finite(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [finite(inner) for inner in value]
-        case np.generic():
-            return finite(value.item())
-        case _:
-            return value
+    # Most values are of these very types, and asking for that is the cheapest.
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(cast("float", value)) else None
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return finite(value.item()) if isinstance(value, np.generic) else value
 
 
 def pack(value: object) -> bytes:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from gristmill.processors.columns import there
+
 KEPT = 65_536
 KEPT_ALL = 1_048_576
 SMALL = 1_024
@@ -76,7 +78,7 @@ class Counter:
 
     def take(self, series: pl.Series) -> None:
         """One more batch, as `plain` gives it."""
-        present = series.drop_nulls()
+        present = there(series)
         if present.dtype.is_float():
             present = present.drop_nans() + 0.0
         if present.is_empty():
@@ -84,9 +86,7 @@ class Counter:
         if len(present) > self._most and _rising(present):
             self._add(present.alias("value").to_frame().with_columns(pl.lit(1, pl.Int64).alias("count")))
             return
-        self._add(
-            present.value_counts(name="count").rename({"x": "value"}).with_columns(pl.col("count").cast(pl.Int64))
-        )
+        self._add(present.alias("value").value_counts(name="count").with_columns(pl.col("count").cast(pl.Int64)))
         if self._height > WAITING * self._most:
             self._join()
 

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from gristmill.processors.columns import there
+
 KEPT_ROWS = 262_144
 """Row hashes kept: duplicate rows are counted exactly while the different rows are fewer."""
 KEPT = 16_384
@@ -82,7 +84,7 @@ def relative_error(most: int) -> float:
 
 def of_values(series: pl.Series) -> Hashes:
     """The values of a batch; null and NaN are left out."""
-    present = series.alias("x").drop_nulls()
+    present = there(series.alias("x"))
     if present.dtype.is_float():
         present = present.drop_nans()
     return Hashes(present.hash(_SEED).to_numpy())

@@ -10,7 +10,7 @@ import polars as pl
 
 from gristmill.domain.column import Column
 from gristmill.processors import frequencies, hashes, moments, spread
-from gristmill.processors.columns import Family, Floats, family, is_integer, numbers
+from gristmill.processors.columns import Family, Floats, family, is_integer, numbers, there
 from gristmill.processors.frequencies import Frequencies
 from gristmill.processors.hashes import Hashes
 from gristmill.processors.moments import Moments
@@ -178,7 +178,7 @@ class NumberWatch:
 
 def _whole(series: pl.Series) -> tuple[int, int, int]:
     """Lowest, highest and sum of whole numbers (some are there), in 64 bits where they do."""
-    present = series.alias("x").drop_nulls()
+    present = there(series.alias("x"))
     values = present.to_numpy()
     low, high = int(values.min()), int(values.max())
     if max(-low, high) * len(values) < 2**63:
@@ -225,7 +225,7 @@ class OtherWatch:
             return
         plain = frequencies.plain(series)
         if self._kind is Family.TEXT:
-            lengths = plain.drop_nulls().str.len_chars().cast(pl.Float64).to_numpy()
+            lengths = there(plain).str.len_chars().cast(pl.Float64).to_numpy()
             self._lengths = moments.merge([self._lengths, moments.measure(lengths)])
         if self._kind is Family.TIME:
             self._bound(plain)
