@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -26,7 +27,7 @@ class Kept:
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
 
-    def table(self, name: str, frame: pl.LazyFrame) -> int:
+    def table(self, name: str, frame: pl.LazyFrame, *, copy: Path | None = None) -> int:
         self.tables[name] = frame.collect()
         return self.tables[name].height
 

@@ -1,5 +1,6 @@
 """Ingest into a folder of this machine: the Parquet files it writes, and what is read back from them."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,13 +20,14 @@ class Folder:
         self.path = path
         self.names: list[str] = []
 
-    def table(self, name: str, frame: pl.LazyFrame) -> int:
+    def table(self, name: str, frame: pl.LazyFrame, *, copy: Path | None = None) -> int:
         self.names.append(name)
         frame.sink_parquet(self.path / name)
+        if copy is not None:
+            shutil.copyfile(self.path / name, copy)
         return int(pl.scan_parquet(self.path / name).select(pl.len()).collect().item())
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
-        self.names.append(name)
         (self.path / name).write_bytes(content)
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import io
 import random
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -94,7 +95,7 @@ def test_a_file_cut_short_is_bad_data(load: Load, keep: float) -> None:
 class Refusing:
     """An Output whose store fails."""
 
-    def table(self, name: str, frame: pl.LazyFrame) -> int:
+    def table(self, name: str, frame: pl.LazyFrame, *, copy: Path | None = None) -> int:
         raise pl.exceptions.ComputeError(f"{name}: no space")
 
     def document(self, name: str, content: bytes, media_type: str) -> None:

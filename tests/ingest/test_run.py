@@ -252,9 +252,13 @@ def test_progress_counts_bytes_then_rows(load: Load) -> None:
     data = b"a\n" + b"1\n" * 1000
     loaded = load(data)
     stages = [step.stage for step in loaded.progress]
-    assert stages == sorted(stages)
+    assert stages == sorted(stages, key=["read", "type", "profile"].index)
     last = {step.stage: (step.done, step.total, step.unit) for step in loaded.progress}
-    assert last == {"read": (len(data), len(data), "bytes"), "type": (1000, 1000, "rows")}
+    assert last == {
+        "read": (len(data), len(data), "bytes"),
+        "type": (1000, 1000, "rows"),
+        "profile": (1000, 1000, "rows"),
+    }
 
 
 def test_profile_is_of_all_rows(load: Load) -> None:
@@ -265,4 +269,4 @@ def test_profile_is_of_all_rows(load: Load) -> None:
         "type": "Int64", "count": 3, "nulls": 1, "min": 1, "max": 6, "mean": 3.0,
     }  # fmt: skip
     assert x["std"] == pytest.approx(pl.Series([1, 2, 6]).std(), rel=1e-12)
-    assert (word["min_length"], word["max_length"], word["nulls"]) == (1, 3, 1)
+    assert (word["lengths"]["min"], word["lengths"]["max"], word["nulls"]) == (1, 3, 1)

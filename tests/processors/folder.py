@@ -1,5 +1,6 @@
 """Runs a processor over a frame cut into parts, and writes what it makes into a folder."""
 
+import shutil
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -24,8 +25,10 @@ class Folder:
         self.path = path
         self.progress: list[Progress] = []
 
-    def table(self, name: str, frame: pl.LazyFrame) -> int:
+    def table(self, name: str, frame: pl.LazyFrame, *, copy: Path | None = None) -> int:
         frame.sink_parquet(self.path / name)
+        if copy is not None:
+            shutil.copyfile(self.path / name, copy)
         return int(pl.scan_parquet(self.path / name).select(pl.len()).collect().item())
 
     def document(self, name: str, content: bytes, media_type: str) -> None:

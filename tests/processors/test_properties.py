@@ -74,13 +74,49 @@ def test_frequencies_and_hashes_merge_to_the_whole(rows: list[str | None], place
     halves = whole[:place], whole[place:]
     counted = frequencies.merge([frequencies.count(half, 256) for half in halves], 256)
     assert counted.top(9) == frequencies.count(whole, 256).top(9)
-    merged = hashes.merge([hashes.of_values(half, 256) for half in halves], 256)
-    assert merged.distinct(256) == whole.drop_nulls().n_unique()
-    assert merged.repeats(len(whole.drop_nulls()), 256) == len(whole.drop_nulls()) - whole.drop_nulls().n_unique()
+    there = whole.drop_nulls()
+    told = hashes.tally(hashes.merge([hashes.of_values(half) for half in halves], 256), len(there), 256)
+    assert (told.exact, told.distinct, told.repeats) == (True, there.n_unique(), len(there) - there.n_unique())
     # With room for four values: no count is too high, and none is lower than the error allows.
     tight = frequencies.merge([frequencies.count(half, 4) for half in halves], 4)
     for value, count in tight.top(9):
         assert count <= rows.count(str(value)) <= count + tight.error
+
+
+@pytest.mark.parametrize("different", [40_000, 700])
+def test_many_hashes_tell_the_same_however_they_were_cut(different: int) -> None:
+    whole = pl.Series(np.random.default_rng(3).integers(0, different, 60_000))
+    told = set()
+    for pieces in (1, 7, 150):
+        parts = [hashes.of_values(whole.gather(place)) for place in np.array_split(np.arange(60_000), pieces)]
+        gathered = hashes.Gathered(512)
+        for part in parts[: pieces // 2]:
+            gathered.add(part)
+        told.add(hashes.tally(hashes.merge([gathered.seen(), *parts[pieces // 2 :]], 512), 60_000, 512))
+    (found,) = told
+    assert found.distinct == pytest.approx(whole.n_unique(), rel=4 * hashes.relative_error(512))
+    assert found.repeats == pytest.approx(60_000 - whole.n_unique(), rel=0.2)
+
+
+def test_a_sample_that_misses_costs_a_pass_and_no_exactness() -> None:
+    rng = np.random.default_rng(5)
+    limit = values.Limits(kept=2_000, grain=256)
+    column = rng.normal(size=8 * 40_000)
+    batches = np.split(column, 8)
+    for turn, batch in enumerate(batches, start=1):
+        # Where the sample looks there is nothing but large values.
+        seen = values.sample(np.arange(40_000, dtype=np.float64), turn).points.astype(int)
+        batch[seen] = rng.normal(50.0, 1.0, len(seen))
+    gathered = values.Gathered(limit, lambda _: None)
+    for batch in batches:
+        gathered.add(batch)
+    search, passes = quantiles.search(gathered.seen(), (0.01, 0.5, 0.9)), 0
+    while not search.done:
+        passes += 1
+        search = search.settle(search.glimpse(column, limit))
+    assert passes > 1
+    for fraction in (0.01, 0.5, 0.9):
+        assert search.quantile(len(column), fraction) == np.quantile(column, fraction)
 
 
 @settings(deadline=None)

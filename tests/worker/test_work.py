@@ -1,11 +1,16 @@
 """A failure becomes a problem that says what the user may know, and nothing of the data."""
 
+from pathlib import Path
+
+import msgspec
 import polars as pl
 import pytest
 
-from gristmill.domain.job import Progress
+from gristmill.domain.job import JobStatus, Progress
+from gristmill.domain.manifest import KEPT_NAME
 from gristmill.errors import BadData, StoreUnavailable
 from gristmill.worker.work import Throttled, broken
+from tests.worker.rig import Bench, numbers, running
 from tests.worker.test_protocol import JOB
 
 SECRET = "Jane Doe, 555-1234"
@@ -43,3 +48,17 @@ def test_progress_is_thinned_but_no_stage_is_missed() -> None:
             throttled(Progress(stage, done, 1000))
     assert [progress.stage for progress in seen if progress.done == 0] == ["fit", "apply"]
     assert len(seen) < 1000
+
+
+async def test_metrics_of_a_ready_dataset_reads_none_of_its_parts(
+    bench: Bench, environment: dict[str, str], tmp_path: Path
+) -> None:
+    dataset_id = await bench.dataset(numbers(5_000))
+    async with running(environment, tmp_path):
+        ingested = await bench.until_status(await bench.ingest_of(dataset_id), JobStatus.COMPLETED)
+        assert ingested.manifest is not None
+        assert [file.name for file in ingested.manifest.files] == ["part-00000.parquet", KEPT_NAME]
+        await bench.store.delete(ingested.manifest.bucket, [ingested.manifest.files[0].key])
+        found = await bench.until_status(await bench.job(dataset_id), JobStatus.COMPLETED)
+    assert found.manifest is not None
+    assert msgspec.json.decode(found.manifest.report)["rows"] == 5_000

@@ -36,10 +36,15 @@ class Manifest(msgspec.Struct, frozen=True):
         return sum(file.size_bytes for file in self.files)
 
 
+MSGPACK = "application/vnd.msgpack"
 PARQUET = "application/vnd.apache.parquet"
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
+
+
+KEPT_NAME = "profile.msgpack"
+"""What ingest keeps of a dataset's figures, beside its parts."""
 
 
 def part_name(ordinal: int) -> str:

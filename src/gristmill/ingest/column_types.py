@@ -12,7 +12,7 @@ from gristmill.ingest.kinds import DATE, DATETIME, EXACT_DIGITS, FLOAT, INTEGER,
 from gristmill.ingest.numerals import COMMA, POINT
 from gristmill.ingest.options import IngestOptions
 
-PROBE_CELLS: Final = 64
+PROBE_ROWS: Final = 256
 PLAIN: Final = frozenset({INTEGER, FLOAT, DATE, DATETIME, ZONED})
 # What may live on beside a kind that fits a whole block. What a plain number fits, POINT fits too.
 BESIDE: Final = {
@@ -76,7 +76,9 @@ class ColumnTypes:
 
     def __init__(self, width: int, options: IngestOptions) -> None:
         self._tokens = [token for token in options.null_tokens if token]
-        self._columns = [_Evidence(_kinds(options)) for _ in range(width)]
+        kinds = _kinds(options)
+        self._columns = [_Evidence(list(kinds)) for _ in range(width)]
+        self._readable: dict[Kind, list[str]] = {}
 
     def observe(self, frame: pl.DataFrame) -> None:
         """Test the living kinds of each column on a frame; the first that fits all cells speaks for the block."""
@@ -94,20 +96,34 @@ class ColumnTypes:
                 evidence.cells += series.count()
 
     def _first_guesses(self, frame: pl.DataFrame) -> list[tuple[str, Kind]]:
-        """The preferred living kind of each column, once a few of its cells have thinned the kinds out."""
-        guesses = []
-        for place, evidence in enumerate(self._columns):
-            if len(evidence.alive) > 1:
-                probe = frame.get_column(str(place)).head(4 * PROBE_CELLS).drop_nulls().head(PROBE_CELLS)
-                self._thin_out(evidence, probe)
-            if evidence.alive:
-                guesses.append((str(place), evidence.alive[0]))
-        return guesses
+        """The preferred living kind of each column, once some of its first cells have thinned the kinds out."""
+        fresh = [str(place) for place, evidence in enumerate(self._columns) if not evidence.cells]
+        if fresh:
+            self._thin_out(frame.head(PROBE_ROWS).select(pl.col(fresh).str.strip_chars(AROUND)))
+        return [(str(place), evidence.alive[0]) for place, evidence in enumerate(self._columns) if evidence.alive]
 
-    def _thin_out(self, evidence: _Evidence, probe: pl.Series) -> None:
-        stripped = probe.str.strip_chars(AROUND)
-        for kind in list(evidence.alive):
-            self._test(evidence, kind, stripped)
+    def _thin_out(self, probe: pl.DataFrame) -> None:
+        """Drop the preferred kind of each column until one fits; all columns at once, as one query costs little."""
+        undecided = probe.columns
+        while undecided:
+            asked = [(name, self._columns[int(name)].alive[0]) for name in undecided if self._columns[int(name)].alive]
+            if not asked:
+                return
+            told = probe.select(expression for name, kind in asked for expression in self._told_of(name, kind)).row(
+                0, named=True
+            )
+            undecided = [name for name, _ in asked if told[name]]
+            for name in undecided:
+                evidence = self._columns[int(name)]
+                self._drop(evidence, evidence.alive[0], too_big=not told.get(f"{name} plain", True))
+
+    def _told_of(self, name: str, kind: Kind) -> list[pl.Expr]:
+        """Whether any cell is a misfit; of numbers also, whether any is that for another reason than its length."""
+        misfit = self._is_misfit(kind, pl.col(name))
+        if kind is not FLOAT:
+            return [misfit.any().alias(name)]
+        plain = misfit & ~pl.col(name).str.contains(LONG_INTEGER)
+        return [misfit.any().alias(name), plain.any().alias(f"{name} plain")]
 
     def _all_fit(self, evidence: _Evidence, series: pl.Series, cells: int, *, longest: int) -> None:
         first = evidence.alive[0]
@@ -156,6 +172,12 @@ class ColumnTypes:
         if POINT in evidence.alive or COMMA in evidence.alive:
             self._note_signs(evidence, stripped.filter(~stripped.is_in(self._tokens) & (stripped != "")))
 
+    def _is_misfit(self, kind: Kind, cell: pl.Expr) -> pl.Expr:
+        """Whether a stripped cell is a value, and not one of the kind."""
+        cast = kind.cast(cell)
+        refused = cast.is_null() | (kind.suspect(cell, cast) & kind.refused(cell))
+        return (cell != "") & ~cell.is_in(self._tokens) & refused
+
     def _misfits(self, kind: Kind, stripped: pl.Series) -> pl.Series:
         cell = pl.col("cell")
         return (
@@ -171,9 +193,13 @@ class ColumnTypes:
     def _test(self, evidence: _Evidence, kind: Kind, stripped: pl.Series) -> None:
         misfits = self._misfits(kind, stripped)
         if len(misfits):
-            evidence.alive.remove(kind)
-            if kind is FLOAT:
-                evidence.too_big = bool(misfits.str.contains(LONG_INTEGER).all())
+            self._drop(evidence, kind, too_big=bool(misfits.str.contains(LONG_INTEGER).all()))
+
+    @staticmethod
+    def _drop(evidence: _Evidence, kind: Kind, *, too_big: bool) -> None:
+        evidence.alive.remove(kind)
+        if kind is FLOAT:
+            evidence.too_big = too_big
 
     def decide(self) -> list[Decision]:
         """The type of each column. A column without any value, or of infinities and NaN alone, stays text."""
@@ -192,7 +218,9 @@ class ColumnTypes:
         nulls = evidence.rows - evidence.cells
         if kind is None:
             return Decision(None, lambda cell: cell, nulls, self._text_warning(place, evidence))
-        readable = [token for token in self._tokens if _reads(kind, token)]
+        if kind not in self._readable:
+            self._readable[kind] = [token for token in self._tokens if _reads(kind, token)]
+        readable = self._readable[kind]
         cast = numerals.whole(kind) if _is_whole(kind, evidence) else kind
         expression = _typed(cast, readable, padded=evidence.padded)
         warning = _sign_warning(place, kind, evidence)

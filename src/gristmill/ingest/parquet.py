@@ -9,12 +9,11 @@ import polars as pl
 
 from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
-from gristmill.domain.manifest import part_name
 from gristmill.domain.output import OnProgress, Output
 from gristmill.errors import BadData, InternalError, TooLarge
 from gristmill.ingest.names import settle_names
 from gristmill.ingest.options import Limits
-from gristmill.ingest.profile import TableProfile
+from gristmill.ingest.profile import Parts, Profile
 
 MAGIC = b"PAR1"
 ENCRYPTED = b"PARE"
@@ -66,7 +65,7 @@ class ParquetTable:
         """Remove what is kept."""
         self._path.unlink()
 
-    def write_parts(self, output: Output, progress: OnProgress) -> tuple[tuple[Column, ...], TableProfile, list[str]]:
+    def write_parts(self, output: Output, progress: OnProgress) -> tuple[tuple[Column, ...], Profile, list[str]]:
         """Write the rows as parts, in their order and with their types; answers columns, profile and warnings.
 
         Raises BadData for a file that can't be decoded, TooLarge over `max_columns`.
@@ -82,24 +81,27 @@ class ParquetTable:
             )
         names, warnings = settle_names(given)
         schema = pl.Schema(dict(zip(names, given.dtypes(), strict=True)))
-        profile = TableProfile(schema)
+        parts = Parts(schema, self._path.parent, output)
+        done = 0
         renamed = {old: new for old, new in zip(given, names, strict=True) if old != new}
 
         def seen(frame: pl.DataFrame) -> pl.DataFrame:
-            profile.add(frame)
-            progress(Progress("type", profile.rows, rows))
+            nonlocal done
+            done += frame.height
+            progress(Progress("type", done, rows))
             return frame
 
-        for ordinal, start in enumerate(range(0, max(rows, 1), self._limits.part_rows)):
+        for start in range(0, max(rows, 1), self._limits.part_rows):
             part = self.scan().slice(start, self._limits.part_rows).rename(renamed)
             expected = min(self._limits.part_rows, rows - start)
-            self._write(part_name(ordinal), part.map_batches(seen, schema=schema, streamable=True), output, expected)
+            self._write(part.map_batches(seen, schema=schema, streamable=True), parts, expected)
         self.drop()
-        return tuple(Column(name, str(kind)) for name, kind in schema.items()), profile, warnings
+        return parts.columns, parts.profile(progress), warnings
 
-    def _write(self, name: str, part: pl.LazyFrame, output: Output, rows: int) -> None:
+    def _write(self, part: pl.LazyFrame, parts: Parts, rows: int) -> None:
+        name = f"The part from row {parts.rows}"
         try:
-            written = output.table(name, part)
+            written = parts.write(part)
         except FAULTS as error:
             # Either the file can't be decoded, or the output failed: decoding alone tells.
             with decoding(self.label):

@@ -1,119 +1,91 @@
-"""A light profile of a table, gathered while its parts are written; the states of parts merge."""
+"""The figures of a table, found from its parts as they are written, and kept with them for the jobs to come."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from threading import Lock
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
 
-from gristmill.processors.moments import Moments, merge
+from gristmill.domain.column import Column
+from gristmill.domain.manifest import KEPT_NAME, MSGPACK, part_name
+from gristmill.domain.output import OnProgress, Output
+from gristmill.processors.contract import finite
+from gristmill.processors.metrics import Metrics, MetricsParams
+from gristmill.processors.run import Part, fit
+
+STAGE = "profile"
+FULL_COLUMNS = 100
+"""Columns up to which a profile has histograms, quantiles and most common values: about 1.5 kB each."""
+LONG = ("histogram", "quantiles", "top_values", "accuracy")
+TEXT_CHARACTERS = 80
+KEPT_BYTES = 16 * 1024 * 1024
 
 
-@dataclass(slots=True)
-class _State:
-    nulls: int = 0
-    low: Any = None
-    high: Any = None
-    nans: int = 0
-    moments: Moments = field(default_factory=Moments)
+class Profile(msgspec.Struct, frozen=True):
+    """How many rows a table has, the nulls of each column, and what people are told, as JSON."""
+
+    rows: int
+    nulls: tuple[int, ...]
+    document: msgspec.Raw
 
 
-class TableProfile:
-    """Per column: type, count, nulls, NaN, min, max (for text: of its length in bytes), and for numbers mean and std.
+class Parts:
+    """Writes the parts of a table to `output`, and has a copy of each in `scratch` until the profile is made.
 
-    Mean and std (ddof 1) are of the finite values. Nested columns have no min and max.
+    The figures are those of the kind `metrics` with default params, found by its own code from the same parts: such a
+    job then has nothing to read.
     """
 
-    def __init__(self, schema: Mapping[str, pl.DataType]) -> None:
+    def __init__(self, schema: Mapping[str, pl.DataType], scratch: Path, output: Output) -> None:
         self.rows = 0
-        self._schema = dict(schema)
-        self._states = [_State() for _ in schema]
-        self._lock = Lock()
+        self.columns = tuple(Column(name, str(kind)) for name, kind in schema.items())
+        self._scratch = scratch
+        self._output = output
+        self._copies: list[tuple[Path, int]] = []
 
-    def add(self, frame: pl.DataFrame) -> None:
-        """Take in some rows; may be called from several threads."""
-        figures = frame.select(_figures(place, name, kind) for place, (name, kind) in enumerate(self._schema.items()))
-        row = figures.row(0) if figures.width else ()
-        moments = [_moments(seen) for seen in row]
-        with self._lock:
-            self.rows += frame.height
-            for state, seen, more in zip(self._states, row, moments, strict=True):
-                state.nulls += seen["nulls"]
-                state.nans += seen.get("nans", 0)
-                state.moments = merge((state.moments, more))
-                state.low = _least(state.low, seen.get("low"))
-                state.high = _most(state.high, seen.get("high"))
+    def write(self, frame: pl.LazyFrame) -> int:
+        """Write the next part; answers its rows."""
+        name = part_name(len(self._copies))
+        path = self._scratch / name
+        rows = self._output.table(name, frame, copy=path)
+        self._copies.append((path, rows))
+        self.rows += rows
+        return rows
 
-    def nulls(self) -> list[int]:
-        """Nulls of each column, in order."""
-        return [state.nulls for state in self._states]
-
-    def document(self) -> msgspec.Raw:
-        """JSON: `{"rows": …, "columns": [{name, type, count, nulls, nan, min, max}]}`; no NaN, no Infinity."""
-        columns = [
-            _entry(name, kind, state, self.rows)
-            for (name, kind), state in zip(self._schema.items(), self._states, strict=True)
-        ]
-        return msgspec.Raw(msgspec.json.encode({"rows": self.rows, "columns": columns}))
+    def profile(self, progress: OnProgress) -> Profile:
+        """The figures of what was written; kept as an object beside the parts. Removes the copies."""
+        metrics = Metrics()
+        parts = [Part(pl.scan_parquet(path, glob=False), rows) for path, rows in self._copies]
+        plan, fitted = fit(metrics, metrics.plan(self.columns, MetricsParams()), parts, progress, stage=STAGE)
+        kept = metrics.keep(plan, fitted)
+        if len(kept) <= KEPT_BYTES:
+            self._output.document(KEPT_NAME, kept, MSGPACK)
+        for path, _ in self._copies:
+            path.unlink()
+        nulls = tuple(seen.nulls for seen in fitted.columns)
+        return Profile(self.rows, nulls, _document(metrics.report(plan, fitted)))
 
 
-def _figures(place: int, name: str, kind: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    measured = _measured(column, kind)
-    figures: dict[str, pl.Expr] = {"nulls": column.null_count()}
-    if measured is not None:
-        figures |= {"low": measured.min(), "high": measured.max()}
-    if kind.is_float():
-        figures["nans"] = column.is_nan().sum()
-    if kind.is_numeric():
-        finite = column.cast(pl.Float64)
-        finite = pl.when(finite.is_finite()).then(finite) if kind.is_float() else finite
-        figures |= {"count": finite.count(), "mean": finite.mean(), "variance": finite.var()}
-    return pl.struct(figure.alias(label) for label, figure in figures.items()).alias(str(place))
+def _document(report: dict[str, Any]) -> msgspec.Raw:
+    """`{"rows": …, "columns": […], "dataset": …, "warnings": […]}`, as `metrics` reports them; no NaN, no Infinity.
+
+    Of more than `FULL_COLUMNS` columns only single figures are told; long texts are cut.
+    """
+    columns = [_entry(entry, full=len(report["columns"]) <= FULL_COLUMNS) for entry in report["columns"]]
+    told = {name: report[name] for name in ("rows", "dataset", "warnings")} | {"columns": columns}
+    return msgspec.Raw(msgspec.json.encode(finite(told)))
 
 
-def _measured(column: pl.Expr, kind: pl.DataType) -> pl.Expr | None:
-    if kind.is_float():
-        return column.fill_nan(None)
-    if kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean:
-        return column
-    return column.str.len_bytes() if kind == pl.String else None
+def _entry(entry: dict[str, Any], *, full: bool) -> dict[str, Any]:
+    if not full:
+        return {name: value for name, value in entry.items() if name not in LONG}
+    if not entry.get("top_values"):
+        return entry
+    shown = [found | {"value": _shown(found["value"])} for found in entry["top_values"]]
+    return entry | {"top_values": shown}
 
 
-def _entry(name: str, kind: pl.DataType, state: _State, rows: int) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": name, "type": str(kind), "count": rows - state.nulls, "nulls": state.nulls}
-    if kind.is_float():
-        entry["nan"] = state.nans
-    if kind.is_numeric():
-        entry |= {"mean": _plain(_mean(state.moments)), "std": _plain(state.moments.std(ddof=1))}
-    length = "_length" if kind == pl.String else ""
-    return entry | {f"min{length}": _plain(state.low), f"max{length}": _plain(state.high)}
-
-
-def _moments(seen: dict[str, Any]) -> Moments:
-    """Count, mean and m2 alone, which merge exactly without the higher ones."""
-    count = seen.get("count", 0)
-    if not count:
-        return Moments()
-    return Moments(count=count, mean=seen["mean"], m2=(seen["variance"] or 0.0) * (count - 1))
-
-
-def _mean(moments: Moments) -> float | None:
-    return moments.mean if moments.count else None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "inf" if value > 0 else "-inf"
-    return value
-
-
-def _least(one: Any, other: Any) -> Any:
-    return other if one is None else one if other is None else min(one, other)
-
-
-def _most(one: Any, other: Any) -> Any:
-    return other if one is None else one if other is None else max(one, other)
+def _shown(value: object) -> object:
+    long = isinstance(value, str) and len(value) > TEXT_CHARACTERS
+    return f"{value[:TEXT_CHARACTERS]}…" if isinstance(value, str) and long else value

@@ -27,7 +27,7 @@ from gristmill.ingest.names import numbered, settle_names
 from gristmill.ingest.ndjson import NdjsonTable
 from gristmill.ingest.options import MIB, IngestOptions, Limits
 from gristmill.ingest.parquet import ParquetTable
-from gristmill.ingest.profile import TableProfile
+from gristmill.ingest.profile import Profile
 from gristmill.ingest.rejects import Rejects
 from gristmill.ingest.spill import Spill
 from gristmill.ingest.workbook import Workbook
@@ -77,7 +77,7 @@ def ingest(
     """Read the original once, forward, and write its parts (and `rejected.parquet`, if any row was) to `output`.
 
     Blocking. `source()` opens the original at its start; `scratch` is an existing private folder for what does not
-    fit memory. Progress has the stages `read` (bytes of the original) and `type` (rows).
+    fit memory. Progress has the stages `read` (bytes of the original), `type` and `profile` (rows).
 
     Raises UnsupportedFormat, BadData or TooLarge for what is wrong with the data; its text is not quoted in them.
     """
@@ -218,7 +218,7 @@ def _read_array(pieces: Iterator[bytes], task: _Task) -> _FirstPass:
 def _finish_text(loaded: _FirstPass, task: _Task) -> Ingested:
     rejects = loaded.rejects
     rejects.check(rows_read=loaded.rows_read)
-    columns, profile = write_parts(loaded.spill, loaded.targets, task.output, task.progress)
+    columns, profile = write_parts(loaded.spill, loaded.targets, task.scratch, task.output, task.progress)
     rejects.write(task.output)
     return _ingested(
         columns,
@@ -240,7 +240,7 @@ def _finish_table(table: ParquetTable, task: _Task, dialect: dict[str, Any]) -> 
 
 def _ingested(
     columns: tuple[Column, ...],
-    profile: TableProfile,
+    profile: Profile,
     *,
     rows_read: int,
     dialect: dict[str, Any],
@@ -256,6 +256,6 @@ def _ingested(
         rows_rejected=rows_rejected,
         rows_repaired=rows_repaired,
         dialect=msgspec.Raw(msgspec.json.encode(dialect)),
-        profile=profile.document(),
+        profile=profile.document,
         warnings=(*warnings[:MAX_WARNINGS], *([f"… and {more} more warnings"] if more > 0 else [])),
     )

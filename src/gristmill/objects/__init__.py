@@ -1,10 +1,11 @@
 """The only place that speaks S3.
 
-`ObjectStore` is for the event loop; `ObjectOutput`, `ObjectSource`, `scan` and `load` are for the thread that computes.
-Every call ends within its deadline. What fails is `StoreUnavailable` (trying again may help) or `NotFound`.
+`ObjectStore` is for the event loop; `ObjectOutput`, `ObjectSource`, `scan`, `load` and `fetch` are for the thread
+that computes. Every call ends within its deadline. What fails is `StoreUnavailable` (trying again may help) or
+`NotFound`.
 """
 
-from gristmill.objects.compute import ObjectOutput, ObjectSource, load, scan
+from gristmill.objects.compute import ObjectOutput, ObjectSource, fetch, load, scan
 from gristmill.objects.faults import classify
 from gristmill.objects.store import ListedObject, ListedUpload, ObjectStore
 from gristmill.objects.upload import Stored, UploadWriter
@@ -18,6 +19,7 @@ __all__ = [
     "Stored",
     "UploadWriter",
     "classify",
+    "fetch",
     "load",
     "scan",
 ]

@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 import polars as pl
@@ -52,8 +53,10 @@ class ObjectOutput:
         """The files that are whole, in the order they were written."""
         return tuple(self._files)
 
-    def table(self, name: str, frame: pl.LazyFrame) -> int:
+    def table(self, name: str, frame: pl.LazyFrame, *, copy: Path | None = None) -> int:
         """Stream a frame into the Parquet file `name`; answers its rows. The same frame gives the same bytes.
+
+        With `copy`, the bytes are also written to that file of this machine.
 
         Raises:
             StoreUnavailable: it could not be stored.
@@ -61,7 +64,7 @@ class ObjectOutput:
         """
         columns = len(frame.collect_schema())
         counted, heights = _counted(frame)
-        sink = _Sink(self._loop, self._writer(name, PARQUET))
+        sink = _Sink(self._loop, self._writer(name, PARQUET), copy)
         try:
             counted.sink_parquet(
                 cast("IO[bytes]", sink),  # Polars calls write, flush and close only
@@ -179,6 +182,11 @@ def load(store: ObjectStore, bucket: str, files: Sequence[StoredFile]) -> list[p
     return [pl.read_parquet(io.BytesIO(content)).lazy() for content in contents]
 
 
+def fetch(store: ObjectStore, loop: asyncio.AbstractEventLoop, bucket: str, file: StoredFile) -> bytes:
+    """The content of one small file, with its digest checked. Raises as `load`."""
+    return _wait(loop, _whole(store, bucket, file))
+
+
 def row_group_rows(columns: int) -> int:
     """Rows of a row group: 122,880, fewer for wide tables, as a group is held in memory while it is written."""
     return max(MIN_ROW_GROUP_ROWS, min(ROW_GROUP_ROWS, ROW_GROUP_CELLS // max(1, columns)))
@@ -187,15 +195,18 @@ def row_group_rows(columns: int) -> int:
 class _Sink:
     """What Polars writes a file to: gathers bytes and hands them to the upload on the loop's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, writer: UploadWriter) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, writer: UploadWriter, copy: Path | None) -> None:
         self._loop = loop
         self._writer = writer
+        self._copy = copy.open("wb") if copy is not None else None
         self._gathered = bytearray()
         self._handed_over = False
         self.failure: BaseException | None = None
 
     def write(self, content: bytes) -> int:
         self._gathered += content
+        if self._copy is not None:
+            self._copy.write(content)
         if len(self._gathered) >= HANDOVER_BYTES:
             self._hand_over()
         return len(content)
@@ -211,11 +222,17 @@ class _Sink:
         return None if self._handed_over else bytes(self._gathered)
 
     def finish(self) -> Stored:
+        self._close_copy()
         self._hand_over()
         return _wait(self._loop, self._writer.finish())
 
     def abort(self, error: BaseException) -> None:
+        self._close_copy()
         _wait(self._loop, self._writer.__aexit__(type(error), error, error.__traceback__))
+
+    def _close_copy(self) -> None:
+        if self._copy is not None:
+            self._copy.close()
 
     def _hand_over(self) -> None:
         content, self._gathered = self._gathered, bytearray()

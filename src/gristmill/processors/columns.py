@@ -142,12 +142,17 @@ class Numbers(msgspec.Struct, frozen=True):
     infinities: int
 
 
+def there(series: pl.Series) -> pl.Series:
+    """Without the nulls. Polars asks its query engine even where there are none: half of the time of a small job."""
+    return series.drop_nulls() if series.null_count() else series
+
+
 def numbers(series: pl.Series) -> Numbers:
     """Nulls, NaN and infinities are counted and left out; -0.0 becomes 0.0."""
     # Polars runs some methods of a Series as a select by its name, and would read `^x$` as a pattern.
     series = series.alias("x")
-    present = series.drop_nulls().cast(pl.Float64).to_numpy()
     nulls = series.null_count()
+    present = there(series).cast(pl.Float64).to_numpy()
     if not series.dtype.is_float():
         return Numbers(present + 0.0, nulls, 0, 0)
     nans = int(np.count_nonzero(np.isnan(present)))

@@ -4,6 +4,7 @@ plan     columns and params, checked          no data is read
 partial  one part of the rows   ─▶ a state    states are small and can cross machines
 merge    states                 ─▶ a state    associative, in the order of the parts
 finish   a state                ─▶ the fitted figures, or Again: one more pass with a better plan
+recall   what ingest kept       ─▶ the fitted figures without a pass, where that is enough
 apply    rows and fitted figures ─▶ rows       streaming, row by row
 report   what people read, as JSON
 """
@@ -12,7 +13,7 @@ import io
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -74,9 +75,21 @@ class Processor(ABC, Generic[P, L, S, F]):
     def finish(self, plan: L, state: S) -> F | Again[L]:
         """The fitted figures, or a plan for one more pass."""
 
+    def recall(self, plan: L, kept: bytes) -> F | Again[L] | None:
+        """The fitted figures, or a plan for fewer passes, from what `metrics` keeps of a dataset at its ingest.
+
+        None: it does not help. The result is the same to the last byte, with or without it.
+        """
+        return None
+
     def apply(self, frame: pl.LazyFrame, plan: L, fitted: F) -> pl.LazyFrame | None:
         """The result's rows for these rows (with `ROW`), without `ROW`, in order. None: there is no table."""
         return None
+
+    @classmethod
+    def recalls(cls) -> bool:
+        """Whether what ingest kept of a dataset is of any use to this kind."""
+        return cls.recall is not Processor.recall
 
     @classmethod
     def makes_rows(cls) -> bool:
@@ -106,19 +119,17 @@ def decode_params(processor: Processor[Any, Any, Any, Any], raw: bytes) -> msgsp
 
 def finite(value: object) -> object:
     """The same value with every NaN and infinity in it as None, for JSON."""
-    match value:
-        case bool() | None | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case Mapping():
-            return {str(key): finite(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [finite(inner) for inner in value]
-        case np.generic():
-            return finite(value.item())
-        case _:
-            return value
+    # Most values are of these very types, and asking for that is the cheapest.
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(cast("float", value)) else None
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return finite(value.item()) if isinstance(value, np.generic) else value
 
 
 def pack(value: object) -> bytes:

@@ -13,6 +13,7 @@ from gristmill.processors.columns import Floats
 
 MOST_COLUMNS = 50
 """Columns that are correlated; the work grows with their square."""
+MEDIAN_OF = 4096
 
 
 class Comoments(msgspec.Struct, frozen=True):
@@ -22,6 +23,21 @@ class Comoments(msgspec.Struct, frozen=True):
     mean: Floats
     spread: Floats
     joint: Floats
+
+
+class Measured:
+    """The comoments of batch after batch."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._found = zero(len(columns))
+
+    def take(self, batch: pl.DataFrame) -> None:
+        if batch.height:
+            self._found = merge([self._found, measure(batch, self._columns)])
+
+    def seen(self) -> Comoments:
+        return self._found
 
 
 def zero(size: int) -> Comoments:
@@ -34,7 +50,10 @@ def measure(batch: pl.DataFrame, columns: Sequence[Column]) -> Comoments:
     Sums are taken about the medians: a mean is pulled away by one giant, and where the other column misses that row,
     the rest would cancel to nothing. A median is never further from the mean than one standard deviation.
     """
-    raw = np.column_stack([batch.get_column(column.name).alias("x").cast(pl.Float64).to_numpy() for column in columns])
+    rows = np.vstack([batch.get_column(column.name).alias("x").cast(pl.Float64).to_numpy() for column in columns])
+    if bool(np.isfinite(rows).all()):
+        return _complete(rows)
+    raw = rows.T
     there = np.isfinite(raw)
     with np.errstate(over="ignore", invalid="ignore"):
         shift = np.array([_middle(raw[there[:, place], place]) for place in range(raw.shape[1])])
@@ -47,8 +66,22 @@ def measure(batch: pl.DataFrame, columns: Sequence[Column]) -> Comoments:
     return Comoments(count, share + np.where(count > 0, shift[:, None], 0.0), spread, joint)
 
 
+def _complete(rows: Floats) -> Comoments:
+    """The same of k columns without a gap (k×n, changed in place): count and mean are the same beside every other."""
+    size, height = rows.shape
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = rows.mean(axis=1, keepdims=True)
+        rows -= mean
+        slip = rows.mean(axis=1, keepdims=True)
+        joint = rows @ rows.T - height * slip * slip.T
+        square = np.zeros((size, size))
+        return Comoments(square + height, square + (mean + slip), square + np.diag(joint)[:, None], joint)
+
+
 def _middle(values: Floats) -> float:
-    return float(np.partition(values, len(values) // 2)[len(values) // 2]) if len(values) else 0.0
+    """A median, of some thousand values: it has to stand amidst the bulk, not to be the very middle."""
+    some = values[:: max(1, len(values) // MEDIAN_OF)]
+    return float(np.partition(some, len(some) // 2)[len(some) // 2]) if len(some) else 0.0
 
 
 def merge(parts: Sequence[Comoments]) -> Comoments:
@@ -73,7 +106,8 @@ def _join(a: Comoments, b: Comoments) -> Comoments:
 def coefficients(found: Comoments) -> list[list[float | None]]:
     """The matrix of coefficients, in [-1, 1]; None where a column is constant or fewer than two rows are shared."""
     size = len(found.count)
-    return [[_coefficient(found, i, j) for j in range(size)] for i in range(size)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return [[_coefficient(found, i, j) for j in range(size)] for i in range(size)]
 
 
 def _coefficient(found: Comoments, i: int, j: int) -> float | None:

@@ -1,23 +1,21 @@
 """The figures of one column of the kind `metrics`, as its report states them."""
 
-import numpy as np
-
 from gristmill.domain.column import Column
+from gristmill.errors import InternalError
 from gristmill.processors import hashes
 from gristmill.processors.columns import Family, family
-from gristmill.processors.profile import Caps, NumberSeen, OtherSeen, edges, histogram, iso
+from gristmill.processors.profile import Caps, ColumnSeen, NumberSeen, OtherSeen, Told, edges
 from gristmill.processors.spread import Spread
 
 FRACTIONS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-TOP = 10
 
 
 def of_number(column: Column, seen: NumberSeen, known: Spread, caps: Caps) -> dict[str, object]:
     """A numeric column's figures. Quantiles are exact however many rows there are."""
     measured = known.moments
     count = measured.count
-    exact = known.values.exact
-    distinct = len(known.values.points) if exact else min(count, seen.hashes.distinct(caps.hashes))
+    told = _told(seen)
+    distinct = min(count, told.distinct)
     quartiles = known.quantile(0.25), known.quantile(0.75)
     return {
         "name": column.name,
@@ -41,10 +39,12 @@ def of_number(column: Column, seen: NumberSeen, known: Spread, caps: Caps) -> di
         "zeros": seen.zeros,
         "negatives": seen.negatives,
         "histogram": _histogram(seen, known),
-        "top_values": _top_numbers(known) if exact else None,
+        "top_values": _top(told) if told.exact else None,
         "constant": measured.constant,
-        "unique": exact and 0 < distinct == count,
-        "accuracy": {} if exact else {"distinct": _approximate(caps), "unique": "not told", "top_values": "not told"},
+        "unique": told.exact and 0 < distinct == count,
+        "accuracy": {}
+        if told.exact
+        else {"distinct": _approximate(caps), "unique": "not told", "top_values": "not told"},
     }
 
 
@@ -55,8 +55,8 @@ def of_other(column: Column, seen: OtherSeen, rows: int, caps: Caps) -> dict[str
     entry: dict[str, object] = {"name": column.name, "type": column.type, "count": count, "nulls": seen.nulls}
     if kind is Family.OTHER:
         return entry | {"accuracy": {}}
-    exact = seen.frequencies.exact
-    distinct = seen.frequencies.distinct if exact else min(count, seen.hashes.distinct(caps.hashes))
+    told = _told(seen)
+    exact, distinct = told.exact, min(count, told.distinct)
     accuracy: dict[str, object] = {}
     if not exact:
         accuracy = {
@@ -66,7 +66,7 @@ def of_other(column: Column, seen: OtherSeen, rows: int, caps: Caps) -> dict[str
         }
     entry |= {
         "distinct": distinct,
-        "top_values": _top(seen, kind),
+        "top_values": _top(told),
         "constant": exact and distinct == 1,
         "unique": exact and 0 < distinct == count,
         "accuracy": accuracy,
@@ -92,25 +92,17 @@ def _approximate(caps: Caps) -> dict[str, object]:
 
 
 def _histogram(seen: NumberSeen, known: Spread) -> dict[str, object] | None:
-    measured = known.moments
-    bins = seen.bins
-    if bins is None and known.values.exact:
-        bins = histogram(known.values.points, measured, known.values.weights)
-    ends = edges(measured)
-    if bins is None or ends is None:
+    ends = edges(known.moments)
+    if seen.bins is None or ends is None:
         return None
-    return {"edges": ends.tolist(), "counts": bins.tolist()}
+    return {"edges": ends.tolist(), "counts": seen.bins.tolist()}
 
 
-def _top_numbers(known: Spread) -> list[dict[str, object]]:
-    """Most frequent first, of equally frequent ones the smallest."""
-    order = np.argsort(-known.values.weights, kind="stable")[:TOP]
-    return [{"value": float(known.values.points[place]), "count": int(known.values.weights[place])} for place in order]
+def _told(seen: ColumnSeen) -> Told:
+    if seen.told is None:
+        raise InternalError("A column is reported before it is settled.")
+    return seen.told
 
 
-def _top(seen: OtherSeen, kind: Family) -> list[dict[str, object]]:
-    pairs = seen.frequencies.top(TOP)
-    if kind is Family.TIME and seen.frequencies.table is not None:
-        texts = iso(seen.frequencies.table.get_column("value").head(TOP))
-        pairs = [(text, count) for text, (_, count) in zip(texts, pairs, strict=True)]
-    return [{"value": value, "count": count} for value, count in pairs]
+def _top(told: Told) -> list[dict[str, object]]:
+    return [{"value": value, "count": count} for value, count in told.top]

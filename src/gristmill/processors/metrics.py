@@ -1,17 +1,19 @@
 """The kind `metrics`: figures about a dataset and each of its columns."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import polars as pl
 from polars import selectors as cs
 
 from gristmill.domain.column import Column
-from gristmill.processors import correlations, figures, frequencies, hashes, profile, spread, values
+from gristmill.processors import correlations, figures, hashes, profile, spread
 from gristmill.processors.columns import Family, batches, family, resolve
-from gristmill.processors.contract import Again, Planned, Processor
+from gristmill.processors.contract import Again, Planned, Processor, pack, unpack
 from gristmill.processors.correlations import Comoments
-from gristmill.processors.hashes import Hashes
+from gristmill.processors.crew import Crew
+from gristmill.processors.hashes import Hashes, Tally
 from gristmill.processors.profile import Caps, ColumnSeen, NumberSeen
 from gristmill.processors.spread import Spread
 
@@ -26,13 +28,17 @@ class MetricsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(Planned, frozen=True, kw_only=True):
-    """`spreads` holds what is known of each column; `first` is what the first pass saw."""
+    """`spreads` holds what is known of each column; `first` is what the first pass saw.
+
+    With `known`, all is known but what columns have together: repeated rows and correlations.
+    """
 
     columns: tuple[Column, ...]
     caps: Caps
     spreads: tuple[Spread, ...]
     correlated: tuple[Column, ...]
     first: "State | None" = None
+    known: "Fitted | None" = None
 
 
 class State(msgspec.Struct, frozen=True):
@@ -44,11 +50,22 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Fitted(msgspec.Struct, frozen=True):
+    """All that the report is made of, however many rows there were: some kilobytes a column."""
+
     rows: int
     columns: tuple[ColumnSeen, ...]
     spreads: tuple[Spread, ...]
-    repeated: Hashes
+    repeated: Tally
     comoments: Comoments | None
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The fitted figures of a whole dataset with default params, as ingest keeps them."""
+
+    version: int
+    columns: tuple[Column, ...]
+    caps: Caps
+    fitted: Fitted
 
 
 class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
@@ -64,6 +81,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
     """
 
     kind = "metrics"
+    version = 2
     Params = MetricsParams
     example = {"correlations": True}  # noqa: RUF012 - read only
 
@@ -74,32 +92,53 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         warnings = []
         if params.correlations and len(numeric) > correlations.MOST_COLUMNS:
             warnings.append(f"Only the first {correlations.MOST_COLUMNS} numeric columns are correlated.")
-        size = len(chosen)
-        caps = Caps(values.limits(len(numeric)), frequencies.cap(size), hashes.cap(size))
         wanted = Spread(fractions=figures.FRACTIONS, mad=True)
         idle = Spread(first=False)
-        spreads = tuple(wanted if family(column) is Family.NUMBER else idle for column in chosen)
-        return Plan(columns=chosen, caps=caps, spreads=spreads, correlated=correlated, warnings=tuple(warnings))
+        return Plan(
+            columns=chosen,
+            caps=profile.shares(len(numeric), len(chosen)),
+            spreads=tuple(wanted if family(column) is Family.NUMBER else idle for column in chosen),
+            correlated=correlated,
+            warnings=tuple(warnings),
+        )
+
+    def keep(self, plan: Plan, fitted: Fitted) -> bytes:
+        return pack(Kept(self.version, plan.columns, plan.caps, fitted))
+
+    def recall(self, plan: Plan, kept: bytes) -> Fitted | Again[Plan] | None:
+        """From what is kept of all columns. What some of them have together has to be looked for again."""
+        found = unpack(kept, Kept)
+        places = {column: place for place, column in enumerate(found.columns)}
+        if found.version != self.version or not places.keys() >= set(plan.columns):
+            return None
+        some = _chosen(found, plan, [places[column] for column in plan.columns])
+        if some is None or plan.columns == found.columns:
+            return some
+        return Again(msgspec.structs.replace(plan, known=some))
 
     def partial(self, frame: pl.LazyFrame, plan: Plan) -> State:
-        whole = plan.first is None
-        open_ = [place for place, known in enumerate(plan.spreads) if whole or not known.done]
-        columns = [plan.columns[place] for place in open_]
-        spreads = [plan.spreads[place] for place in open_]
-        seen = [profile.start(column, known, plan.caps) for column, known in zip(columns, spreads, strict=True)]
-        rows, repeated = 0, hashes.EMPTY
-        comoments = correlations.zero(len(plan.correlated)) if whole and plan.correlated else None
-        for batch in batches(frame, [column.name for column in columns]):
-            rows += batch.height
-            for place, (column, known) in enumerate(zip(columns, spreads, strict=True)):
-                found = profile.look(batch.get_column(column.name), column, known, plan.caps)
-                seen[place] = profile.merge([seen[place], found], plan.caps)
-            if whole and batch.height and columns:
-                named = batch.select(cs.by_name(*(column.name for column in columns)))
-                repeated = hashes.merge([repeated, hashes.of_rows(named, hashes.KEPT_ROWS)], hashes.KEPT_ROWS)
-            if comoments is not None and batch.height:
-                comoments = correlations.merge([comoments, correlations.measure(batch, plan.correlated)])
-        return State(plan.caps, rows, tuple(seen), repeated, comoments)
+        whole = plan.first is None and plan.known is None
+        open_ = [] if plan.known else [at for at, known in enumerate(plan.spreads) if whole or not known.done]
+        watches = [
+            (plan.columns[at].name, profile.watch(plan.columns[at], plan.spreads[at], plan.caps)) for at in open_
+        ]
+        named = [column.name for column in plan.columns] if plan.known else [name for name, _ in watches]
+        repeated = _Repeated(named) if named and (whole or plan.known) else None
+        together = correlations.Measured(plan.correlated) if plan.correlated and repeated is not None else None
+        rows = 0
+        with Crew() as crew:
+            for batch in batches(frame, named):
+                rows += batch.height
+                tasks = [partial(watch.take, batch.get_column(name)) for name, watch in watches]
+                tasks += [partial(each.take, batch) for each in (repeated, together) if each is not None]
+                crew.do(tasks, rows=batch.height)
+        return State(
+            plan.caps,
+            rows,
+            tuple(watch.seen() for _, watch in watches),
+            repeated.seen() if repeated is not None else hashes.EMPTY,
+            together.seen() if together is not None else None,
+        )
 
     def merge(self, states: Sequence[State]) -> State:
         caps = states[0].caps
@@ -113,6 +152,9 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         )
 
     def finish(self, plan: Plan, state: State) -> Fitted | Again[Plan]:
+        if plan.known is not None:
+            repeated = hashes.tally(state.repeated, state.rows, hashes.KEPT_ROWS)
+            return msgspec.structs.replace(plan.known, repeated=repeated, comoments=state.comoments)
         first = plan.first or state
         open_ = [place for place, known in enumerate(plan.spreads) if plan.first is None or not known.done]
         columns, spreads = list(first.columns), list(plan.spreads)
@@ -122,7 +164,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
                 columns[place] = _with_bins(columns[place], seen)
         first = msgspec.structs.replace(first, columns=tuple(columns))
         if all(known.done for known in spreads):
-            return Fitted(first.rows, first.columns, tuple(spreads), first.repeated, first.comoments)
+            return _fitted(plan, first, spreads)
         return Again(msgspec.structs.replace(plan, spreads=tuple(spreads), first=first))
 
     def report(self, plan: Plan, fitted: Fitted) -> dict[str, object]:
@@ -155,6 +197,45 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         }
 
 
+class _Repeated:
+    """Hashes of whole rows."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._gathered = hashes.Gathered(hashes.KEPT_ROWS)
+
+    def take(self, batch: pl.DataFrame) -> None:
+        if batch.height:
+            self._gathered.add(hashes.of_rows(batch.select(cs.by_name(*self._names))))
+
+    def seen(self) -> Hashes:
+        return self._gathered.seen()
+
+
+def _fitted(plan: Plan, first: State, spreads: Sequence[Spread]) -> Fitted:
+    settled = [
+        profile.settle(column, seen, known, plan.caps)
+        for column, seen, known in zip(plan.columns, first.columns, spreads, strict=True)
+    ]
+    return Fitted(
+        first.rows,
+        tuple(seen for seen, _ in settled),
+        tuple(known for _, known in settled),
+        hashes.tally(first.repeated, first.rows, hashes.KEPT_ROWS),
+        first.comoments,
+    )
+
+
+def _chosen(kept: Kept, plan: Plan, places: Sequence[int]) -> Fitted | None:
+    """What is kept of some columns; None where a pass over them alone would see more of them."""
+    fitted = kept.fitted
+    columns = tuple(fitted.columns[place] for place in places)
+    if kept.caps != plan.caps and not all(seen.told is not None and seen.told.exact for seen in columns):
+        return None
+    spreads = tuple(fitted.spreads[place] for place in places)
+    return Fitted(fitted.rows, columns, spreads, fitted.repeated, fitted.comoments if plan.correlated else None)
+
+
 def _with_bins(held: ColumnSeen, seen: NumberSeen) -> ColumnSeen:
     """What the first pass saw, with the histogram of a later one, and without what is in the spread by now."""
     if not isinstance(held, NumberSeen):
@@ -165,9 +246,9 @@ def _with_bins(held: ColumnSeen, seen: NumberSeen) -> ColumnSeen:
 def _dataset(plan: Plan, fitted: Fitted) -> dict[str, object]:
     cells = fitted.rows * len(plan.columns)
     nulls = sum(seen.nulls + (seen.nans if isinstance(seen, NumberSeen) else 0) for seen in fitted.columns)
-    exact = fitted.repeated.exact(hashes.KEPT_ROWS)
-    duplicates: dict[str, object] = {"value": fitted.repeated.repeats(fitted.rows, hashes.KEPT_ROWS)}
-    duplicates |= {"label": "exact"} if exact else {"label": "sampled", "n": int(fitted.repeated.counts.sum())}
+    told = fitted.repeated
+    duplicates: dict[str, object] = {"value": told.repeats}
+    duplicates |= {"label": "exact"} if told.exact else {"label": "sampled", "n": told.sampled}
     return {
         "rows": fitted.rows,
         "columns": len(plan.columns),

@@ -1,6 +1,7 @@
 """What a pass sees of one column for the kind `metrics`, and how it merges."""
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -9,15 +10,30 @@ import polars as pl
 
 from gristmill.domain.column import Column
 from gristmill.processors import frequencies, hashes, moments, spread
-from gristmill.processors.columns import Family, Floats, family, is_integer, numbers
+from gristmill.processors.columns import Family, Floats, family, is_integer, numbers, there
 from gristmill.processors.frequencies import Frequencies
 from gristmill.processors.hashes import Hashes
 from gristmill.processors.moments import Moments
+from gristmill.processors.quantiles import Lookout
 from gristmill.processors.spread import Pass, Spread
-from gristmill.processors.values import Limits
+from gristmill.processors.values import Gathered, Limits, limits
 
 BINS = 20
+TOP = 10
+OUTLINE = 512
+OUTLINE_ALL = 65_536
 Number = int | float
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a column's different values, once all are seen. `exact`: none had to be dropped.
+
+    `top` are the most frequent ones and their counts, nothing where that is not told; times are in ISO 8601.
+    """
+
+    exact: bool
+    distinct: int
+    top: tuple[tuple[Any, int], ...] = ()
 
 
 class NumberSeen(msgspec.Struct, frozen=True, tag="number"):
@@ -38,6 +54,7 @@ class NumberSeen(msgspec.Struct, frozen=True, tag="number"):
     hashes: Hashes = hashes.EMPTY
     seen: Pass = Pass()
     bins: npt.NDArray[np.int64] | None = None
+    told: Told | None = None
 
 
 class OtherSeen(msgspec.Struct, frozen=True, tag="other"):
@@ -49,73 +66,182 @@ class OtherSeen(msgspec.Struct, frozen=True, tag="other"):
     lengths: Moments = Moments()
     low: str | None = None
     high: str | None = None
+    told: Told | None = None
 
 
 class Caps(msgspec.Struct, frozen=True):
-    """What is kept of each column."""
+    """What is kept of each column. `outline`: points of its distribution, once all passes are done."""
 
     values: Limits
     frequencies: int
     hashes: int
+    outline: int
 
 
 ColumnSeen = NumberSeen | OtherSeen
 
 
-def start(column: Column, known: Spread, caps: Caps) -> ColumnSeen:
-    """What is seen of no rows."""
-    if family(column) is Family.NUMBER:
-        return NumberSeen(seen=known.look(np.empty(0), caps.values))
-    return OtherSeen()
+class Watch(Protocol):
+    """Sees a column batch after batch, and answers what it saw."""
+
+    def take(self, series: pl.Series) -> None:
+        """One more batch."""
+        ...
+
+    def seen(self) -> ColumnSeen: ...
 
 
-def look(series: pl.Series, column: Column, known: Spread, caps: Caps) -> ColumnSeen:
-    """What one batch shows of a column."""
-    series = series.alias("x")
-    if family(column) is Family.NUMBER:
-        return _number(series, column, known, caps) if known.first else _again(series, known, caps)
-    return _other(series, column, caps)
+def shares(numeric: int, columns: int) -> Caps:
+    """The share of each of so many columns, some of them numeric."""
+    outline = max(32, min(OUTLINE, OUTLINE_ALL // max(1, numeric)))
+    return Caps(limits(numeric), frequencies.cap(columns), hashes.cap(columns), outline)
 
 
-def _number(series: pl.Series, column: Column, known: Spread, caps: Caps) -> NumberSeen:
-    found = numbers(series)
-    values = found.finite
-    low, high, total = _extremes(series, values, whole=is_integer(column) and not column.type.endswith("128"))
-    return NumberSeen(
-        nulls=found.nulls,
-        nans=found.nans,
-        infinities=found.infinities,
-        zeros=int(np.count_nonzero(values == 0)),
-        negatives=int(np.count_nonzero(values < 0)),
-        total=float(total),
-        whole=str(total) if isinstance(total, int) else None,
-        low=low,
-        high=high,
-        hashes=hashes.of_values(series, caps.hashes),
-        seen=known.look(values, caps.values),
-    )
+def watch(column: Column, known: Spread, caps: Caps) -> Watch:
+    """Who looks at a column in this pass."""
+    if family(column) is not Family.NUMBER:
+        return OtherWatch(column, caps)
+    return NumberWatch(column, caps) if known.first else WindowWatch(known, caps)
 
 
-def _extremes(series: pl.Series, values: Floats, *, whole: bool) -> tuple[Number | None, Number | None, Number]:
-    if len(values) == 0:
-        return None, None, 0 if whole else 0.0
-    if not whole:
+class _Distinct:
+    """Hashes of values, kept from when the values themselves are too many."""
+
+    def __init__(self, most: int) -> None:
+        self._gathered = hashes.Gathered(most)
+
+    def add(self, series: pl.Series) -> None:
+        self._gathered.add(hashes.of_values(series))
+
+    def seen(self) -> Hashes:
+        return self._gathered.seen()
+
+    def add_numbers(self, values: Floats) -> None:
+        self.add(pl.Series("x", values))
+
+
+class NumberWatch:
+    """The first pass over a numeric column."""
+
+    def __init__(self, column: Column, caps: Caps) -> None:
+        self._integer = is_integer(column) and not column.type.endswith("128")
+        self._distinct = _Distinct(caps.hashes)
+        self._values = Gathered(caps.values, self._distinct.add_numbers)
+        self._moments = Moments()
+        self._counts = np.zeros(5, np.int64)
+        self._total: Number = 0 if self._integer else 0.0
+        self._ends: list[Number] = []
+
+    def take(self, series: pl.Series) -> None:
+        found = numbers(series)
+        values = found.finite
+        zeros, negatives = len(values) - int(np.count_nonzero(values)), int(np.count_nonzero(values < 0))
+        self._counts += (found.nulls, found.nans, found.infinities, zeros, negatives)
+        if not len(values):
+            return
+        measured = moments.measure(values)
+        self._moments = moments.merge([self._moments, measured])
+        self._bound(series, values, measured)
+        if not self._values.exact:
+            self._distinct.add_numbers(values)
+        self._values.add(values)
+
+    def _bound(self, series: pl.Series, values: Floats, measured: Moments) -> None:
+        """Extremes and sum, exact for whole numbers."""
+        low: Number = measured.low
+        high: Number = measured.high
         with np.errstate(over="ignore"):
-            return float(values.min()), float(values.max()), float(values.sum())
-    found = series.to_frame().select(
-        pl.col("x").min().alias("low"), pl.col("x").max().alias("high"), pl.col("x").cast(pl.Int128).sum().alias("sum")
-    )
-    low, high, total = found.row(0)
-    return int(low), int(high), int(total)
+            total: Number = float(values.sum())
+            if self._integer:
+                low, high, total = _whole(series)
+            self._total += total
+        self._ends = [min([low, *self._ends]), max([high, *self._ends])]
+
+    def seen(self) -> NumberSeen:
+        nulls, nans, infinities, zeros, negatives = map(int, self._counts)
+        low, high = self._ends or (None, None)
+        values = self._values.seen()
+        return NumberSeen(
+            nulls=nulls,
+            nans=nans,
+            infinities=infinities,
+            zeros=zeros,
+            negatives=negatives,
+            total=float(self._total),
+            whole=str(self._total) if self._integer and self._ends else None,
+            low=low,
+            high=high,
+            hashes=self._distinct.seen(),
+            seen=Pass(moments=self._moments, values=values),
+        )
 
 
-def _again(series: pl.Series, known: Spread, caps: Caps) -> NumberSeen:
-    """A later pass: windows of quantiles, and the histogram."""
-    values = numbers(series).finite
-    bins = None
-    if not known.values.exact and not known.centered:
-        bins = histogram(values, known.moments)
-    return NumberSeen(seen=known.look(values, caps.values), bins=bins)
+def _whole(series: pl.Series) -> tuple[int, int, int]:
+    """Lowest, highest and sum of whole numbers (some are there), in 64 bits where they do."""
+    present = there(series.alias("x"))
+    values = present.to_numpy()
+    low, high = int(values.min()), int(values.max())
+    if max(-low, high) * len(values) < 2**63:
+        return low, high, int(values.sum())
+    return low, high, int(present.to_frame().select(pl.col("x").cast(pl.Int128).sum()).item())
+
+
+class WindowWatch:
+    """A later pass over a numeric column: windows of quantiles, and the histogram."""
+
+    def __init__(self, known: Spread, caps: Caps) -> None:
+        self._moments = known.moments
+        self._quantiles = Lookout(known.quantiles, caps.values)
+        self._distances = Lookout(known.distances, caps.values)
+        wanted = not known.values.exact and known.distances.center is None
+        self._bins = np.zeros(BINS, np.int64) if wanted and edges(known.moments) is not None else None
+
+    def take(self, series: pl.Series) -> None:
+        values = numbers(series).finite
+        self._quantiles.take(values)
+        self._distances.take(values)
+        if self._bins is not None:
+            self._bins += binned(values, self._moments)
+
+    def seen(self) -> NumberSeen:
+        seen = Pass(quantiles=self._quantiles.seen(), distances=self._distances.seen())
+        return NumberSeen(seen=seen, bins=self._bins)
+
+
+class OtherWatch:
+    """The one pass over a column of text, booleans, times or any other type."""
+
+    def __init__(self, column: Column, caps: Caps) -> None:
+        self._kind = family(column)
+        self._nulls = 0
+        self._distinct = _Distinct(caps.hashes)
+        self._counter = frequencies.Counter(caps.frequencies, self._distinct.add)
+        self._lengths = Moments()
+        self._ends: list[pl.Series] = []
+
+    def take(self, series: pl.Series) -> None:
+        self._nulls += series.null_count()
+        if self._kind is Family.OTHER:
+            return
+        plain = frequencies.plain(series)
+        if self._kind is Family.TEXT:
+            lengths = there(plain).str.len_chars().cast(pl.Float64).to_numpy()
+            self._lengths = moments.merge([self._lengths, moments.measure(lengths)])
+        if self._kind is Family.TIME:
+            self._bound(plain)
+        if self._counter.error:
+            self._distinct.add(plain)
+        self._counter.take(plain)
+
+    def _bound(self, plain: pl.Series) -> None:
+        ends = plain.to_frame().select(pl.col("x").min().alias("low"), pl.col("x").max().alias("high"))
+        found = pl.concat([*self._ends, ends["low"].alias("x"), ends["high"].alias("x")])
+        self._ends = [pl.select(pl.lit(found).min().alias("x"))["x"], pl.select(pl.lit(found).max().alias("x"))["x"]]
+
+    def seen(self) -> OtherSeen:
+        counted = self._counter.seen()
+        low, high = (iso(end)[0] for end in self._ends) if self._ends else (None, None)
+        return OtherSeen(self._nulls, counted, self._distinct.seen(), self._lengths, low, high)
 
 
 def edges(seen: Moments) -> Floats | None:
@@ -129,34 +255,49 @@ def edges(seen: Moments) -> Floats | None:
     return found if bool((np.diff(found) > 0).all()) else None
 
 
-def histogram(values: Floats, seen: Moments, weights: Floats | None = None) -> npt.NDArray[np.int64] | None:
-    """Counts of values between the edges; the last bin includes its end."""
-    found = edges(seen)
-    if found is None:
-        return None
+def binned(values: Floats, seen: Moments, weights: Floats | None = None) -> npt.NDArray[np.int64]:
+    """Counts of values between the edges (there are some); the last bin includes its end."""
     counts, _ = np.histogram(values, bins=BINS, range=(seen.low, seen.high), weights=weights)
     return counts.astype(np.int64)
-
-
-def _other(series: pl.Series, column: Column, caps: Caps) -> OtherSeen:
-    nulls = series.null_count()
-    kind = family(column)
-    if kind is Family.OTHER:
-        return OtherSeen(nulls=nulls)
-    lengths, low, high = Moments(), None, None
-    plain = frequencies.plain(series)
-    if kind is Family.TEXT:
-        lengths = moments.measure(plain.drop_nulls().str.len_chars().cast(pl.Float64).to_numpy())
-    if kind is Family.TIME and nulls < len(series):
-        ends = pl.select(pl.lit(plain).min().alias("low"), pl.lit(plain).max().alias("high"))
-        low, high = iso(ends["low"])[0], iso(ends["high"])[0]
-    counted = frequencies.count(series, caps.frequencies)
-    return OtherSeen(nulls, counted, hashes.of_values(plain, caps.hashes), lengths, low, high)
 
 
 def iso(series: pl.Series) -> list[str]:
     """Times in ISO 8601."""
     return series.dt.to_string("iso").to_list()
+
+
+def settle(column: Column, seen: ColumnSeen, known: Spread, caps: Caps) -> tuple[ColumnSeen, Spread]:
+    """What has to be known of a column once all passes are done, in a few kilobytes."""
+    if isinstance(seen, NumberSeen):
+        return _settled_number(seen, known, caps)
+    counted = seen.frequencies
+    distinct = counted.distinct if counted.exact else hashes.tally(seen.hashes, 0, caps.hashes).distinct
+    told = Told(exact=counted.exact, distinct=distinct, top=_top(column, counted))
+    bare = Frequencies(error=counted.error)
+    return msgspec.structs.replace(seen, frequencies=bare, hashes=hashes.EMPTY, told=told), known
+
+
+def _settled_number(seen: NumberSeen, known: Spread, caps: Caps) -> tuple[ColumnSeen, Spread]:
+    values = known.values
+    bins = seen.bins
+    if values.exact:
+        # Most frequent first, of equally frequent ones the smallest.
+        order = np.argsort(-values.weights, kind="stable")[:TOP]
+        top = tuple((float(values.points[place]), int(values.weights[place])) for place in order)
+        told = Told(exact=True, distinct=len(values.points), top=top)
+        if bins is None and edges(known.moments) is not None:
+            bins = binned(values.points, known.moments, values.weights)
+    else:
+        told = Told(exact=False, distinct=hashes.tally(seen.hashes, 0, caps.hashes).distinct)
+    kept = msgspec.structs.replace(seen, hashes=hashes.EMPTY, seen=Pass(), bins=bins, told=told)
+    return kept, msgspec.structs.replace(known, values=values.thinned(caps.outline))
+
+
+def _top(column: Column, counted: Frequencies) -> tuple[tuple[Any, int], ...]:
+    if family(column) is Family.TIME and counted.table is not None:
+        first = counted.table.head(TOP)
+        return tuple(zip(iso(first.get_column("value")), first.get_column("count").to_list(), strict=True))
+    return tuple(counted.top(TOP))
 
 
 def merge(parts: Sequence[ColumnSeen], caps: Caps) -> ColumnSeen:
@@ -171,6 +312,7 @@ def _merge_numbers(parts: Sequence[NumberSeen], caps: Caps) -> NumberSeen:
     bins = [part.bins for part in parts if part.bins is not None]
     lows = [part.low for part in parts if part.low is not None]
     highs = [part.high for part in parts if part.high is not None]
+    seen = spread.merge([part.seen for part in parts], caps.values)
     return NumberSeen(
         nulls=sum(part.nulls for part in parts),
         nans=sum(part.nans for part in parts),
@@ -181,8 +323,8 @@ def _merge_numbers(parts: Sequence[NumberSeen], caps: Caps) -> NumberSeen:
         whole=_added([part.whole for part in parts if part.whole is not None]),
         low=min(lows, default=None),
         high=max(highs, default=None),
-        hashes=hashes.merge([part.hashes for part in parts], caps.hashes),
-        seen=spread.merge([part.seen for part in parts], caps.values),
+        hashes=_merge_hashes(parts, caps, exact=seen.values.exact),
+        seen=seen,
         bins=np.sum(bins, axis=0) if bins else None,
     )
 
@@ -192,11 +334,25 @@ def _added(digits: Sequence[str]) -> str | None:
 
 
 def _merge_others(parts: Sequence[OtherSeen], caps: Caps) -> OtherSeen:
+    counted = frequencies.merge([part.frequencies for part in parts], caps.frequencies)
     return OtherSeen(
         nulls=sum(part.nulls for part in parts),
-        frequencies=frequencies.merge([part.frequencies for part in parts], caps.frequencies),
-        hashes=hashes.merge([part.hashes for part in parts], caps.hashes),
+        frequencies=counted,
+        hashes=_merge_hashes(parts, caps, exact=counted.exact),
         lengths=moments.merge([part.lengths for part in parts]),
         low=min((part.low for part in parts if part.low is not None), default=None),
         high=max((part.high for part in parts if part.high is not None), default=None),
     )
+
+
+def _merge_hashes(parts: Sequence[ColumnSeen], caps: Caps, *, exact: bool) -> Hashes:
+    """Hashes once the values themselves can't be kept: those of the values where they still were."""
+    if exact:
+        return hashes.EMPTY
+    distinct = _Distinct(caps.hashes)
+    for part in parts:
+        if isinstance(part, NumberSeen) and part.seen.values.exact:
+            distinct.add_numbers(part.seen.values.points)
+        elif isinstance(part, OtherSeen) and part.frequencies.exact and part.frequencies.table is not None:
+            distinct.add(part.frequencies.table.get_column("value"))
+    return hashes.merge([distinct.seen(), *(part.hashes for part in parts)], caps.hashes)

@@ -64,16 +64,9 @@ class Search(msgspec.Struct, frozen=True):
         """What a batch of finite values holds of each window."""
         if self.done:
             return ()
-        with np.errstate(over="ignore"):
-            seen = batch if self.center is None else np.abs(batch - self.center)
-        return tuple(self._look(seen, window, limit) for window in self.windows)
-
-    @staticmethod
-    def _look(seen: Floats, window: Window, limit: Limits) -> Glimpse:
-        under = seen < window.low
-        inside = seen[~under & (seen <= window.high)]
-        kept = distribution.merge([distribution.tally(inside)], limit)
-        return Glimpse(int(np.count_nonzero(under)), kept)
+        lookout = Lookout(self, limit)
+        lookout.take(batch)
+        return lookout.seen()
 
     def settle(self, glimpses: Sequence[Glimpse]) -> "Search":
         """The search after a pass: more order statistics known, the windows of the others narrower."""
@@ -81,12 +74,69 @@ class Search(msgspec.Struct, frozen=True):
         left: list[Window] = []
         for window, glimpse in zip(self.windows, glimpses, strict=True):
             rank = window.rank - glimpse.below
-            if glimpse.inside.exact:
+            if rank < 0 or rank >= glimpse.inside.count:
+                # The bracket came of a sample and missed: what it looked for is on the other side of one of its ends.
+                ends = (-math.inf, window.low) if rank < 0 else (window.high, math.inf)
+                left.append(Window(window.rank, *ends))
+            elif glimpse.inside.exact:
                 known[window.rank] = glimpse.inside.at(rank)
             else:
                 low, high = glimpse.inside.bracket(rank)
                 left.append(Window(window.rank, max(low, window.low), min(high, window.high)))
         return Search(known, tuple(left), self.center)
+
+
+class Lookout:
+    """Looks at the windows of a search, batch after batch. Equal windows are looked at once."""
+
+    def __init__(self, search: Search, limit: Limits) -> None:
+        self._search = search
+        self._limit = limit
+        self._views = {(window.low, window.high): _View(window.low, window.high) for window in search.windows}
+
+    def take(self, batch: Floats) -> None:
+        """One more batch of finite values."""
+        if not self._views:
+            return
+        center = self._search.center
+        with np.errstate(over="ignore"):
+            seen = batch if center is None else np.abs(batch - center)
+        for view in self._views.values():
+            view.take(seen, self._limit)
+
+    def seen(self) -> tuple[Glimpse, ...]:
+        """What was seen of each window of the search."""
+        found = {ends: Glimpse(view.below, view.settle(self._limit)) for ends, view in self._views.items()}
+        return tuple(found[window.low, window.high] for window in self._search.windows)
+
+
+class _View:
+    """One window: values inside wait until they are many."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low = low
+        self._high = high
+        self.below = 0
+        self._held = distribution.EMPTY
+        self._waiting: list[Floats] = []
+        self._size = 0
+
+    def take(self, seen: Floats, limit: Limits) -> None:
+        over = seen >= self._low
+        self.below += len(seen) - int(np.count_nonzero(over))
+        inside = seen[over & (seen <= self._high)]
+        self._waiting.append(inside)
+        self._size += len(inside)
+        if self._size > limit.kept:
+            self.settle(limit)
+
+    def settle(self, limit: Limits) -> Values:
+        """The distribution inside, so far."""
+        if self._waiting:
+            found = distribution.tally(np.concatenate(self._waiting))
+            self._held = distribution.merge([self._held, found], limit)
+            self._waiting, self._size = [], 0
+        return self._held
 
 
 def merge(parts: Sequence[tuple[Glimpse, ...]], limit: Limits) -> tuple[Glimpse, ...]:
@@ -109,7 +159,20 @@ def search(values: Values, fractions: Sequence[float], *, center: float | None =
     wanted = sorted({rank for fraction in fractions for rank in ranks(count, fraction)[:2]})
     if seen.exact:
         return Search({rank: seen.at(rank) for rank in wanted}, center=center)
-    return Search(windows=tuple(Window(rank, *seen.bracket(rank)) for rank in wanted), center=center)
+    return Search(windows=_windows(seen, wanted), center=center)
+
+
+def _windows(seen: Values, ranks: Sequence[int]) -> tuple[Window, ...]:
+    """A window for each rank; neighbours share one."""
+    found: list[Window] = []
+    for place, rank in enumerate(ranks):
+        low, high = seen.bracket(rank)
+        if place and rank == ranks[place - 1] + 1:
+            before = found.pop()
+            low, high = min(low, before.low), max(high, before.high)
+            found.append(Window(before.rank, low, high))
+        found.append(Window(rank, low, high))
+    return tuple(found)
 
 
 def statistic(values: Values, rank: int) -> Search:

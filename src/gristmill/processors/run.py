@@ -43,8 +43,11 @@ def run(
     parts: Sequence[Part],
     output: Output,
     progress: OnProgress,
+    kept: bytes | None = None,
 ) -> Finished:
     """Run one job. Writes the tables, the documents and `report.json`, in this order.
+
+    `kept` is what ingest kept of the dataset: the parts are not read where it says enough.
 
     Raises InvalidRequest for params that do not fit the columns, BadData for a dataset without parts, and
     InternalError where the rows do not balance.
@@ -53,7 +56,7 @@ def run(
         raise BadData("The dataset has no parts.")
     plan = processor.plan(columns, params)
     rows = sum(part.rows for part in parts)
-    plan, fitted = _fit(processor, plan, parts, _Counter("fit", progress))
+    plan, fitted = fit(processor, plan, parts, progress, kept=kept)
     rows_out, table = _apply(processor, plan, fitted, parts, output=output, counter=_Counter("apply", progress))
     report = processor.report(plan, fitted)
     dropped = rows - rows_out
@@ -66,18 +69,28 @@ def run(
     return Finished(dict(msgspec.convert(body, dict[str, object])), rows, rows_out, dropped, table)
 
 
-def _fit(
-    processor: Processor[Any, Any, Any, Any], plan: Planned, parts: Sequence[Part], counter: "_Counter"
+def fit(
+    processor: Processor[Any, Any, Any, Any],
+    plan: Planned,
+    parts: Sequence[Part],
+    progress: OnProgress,
+    *,
+    kept: bytes | None = None,
+    stage: str = "fit",
 ) -> tuple[Any, Any]:
+    """The plan of the last pass and the fitted figures, in as many passes over the parts as it takes."""
+    counter = _Counter(stage, progress)
+    known = processor.recall(plan, kept) if kept is not None else None
+    outcome: Any = Again(plan) if known is None else known
     for _ in range(MOST_PASSES):
+        if not isinstance(outcome, Again):
+            return plan, outcome
+        plan = outcome.plan
         counter.expect(sum(part.rows for part in parts))
         stack = _Merging(processor)
         for frame in _numbered(parts, counter):
             stack.add(processor.partial(frame, plan))
         outcome = processor.finish(plan, stack.result())
-        if not isinstance(outcome, Again):
-            return plan, outcome
-        plan = outcome.plan
     raise InternalError(f"{processor.kind}: not fitted after {MOST_PASSES} passes.")
 
 

@@ -10,12 +10,12 @@ from uuid import uuid4
 import msgspec
 
 from gristmill.domain.job import INGEST_KIND, ClaimedJob, Progress
-from gristmill.domain.manifest import Manifest, StoredFile, original_key
+from gristmill.domain.manifest import KEPT_NAME, Manifest, StoredFile, original_key
 from gristmill.domain.outcome import Completed
 from gristmill.domain.output import OnProgress
 from gristmill.errors import BadData, GristmillError, InternalError, Snooze
 from gristmill.ingest import IngestOptions, Limits, ingest
-from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, load, scan
+from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, fetch, load, scan
 from gristmill.processors import AnyProcessor, find
 from gristmill.processors.contract import decode_params
 from gristmill.processors.run import Part, run
@@ -92,13 +92,15 @@ class Workbench:
         self, job: ClaimedJob, output: ObjectOutput, progress: OnProgress, *, bucket: str, prefix: str
     ) -> Completed:
         processor = find(job.kind, self._processors)
+        kept = self._kept(job) if processor.recalls() else None
         finished = run(
             processor,
             params=decode_params(processor, bytes(job.params)),
             columns=job.dataset.columns,
-            parts=self._parts(job),
+            parts=self._parts(job, whole=kept is None),
             output=output,
             progress=progress,
+            kept=kept,
         )
         manifest = Manifest(
             bucket=bucket,
@@ -112,13 +114,22 @@ class Workbench:
         )
         return Completed(manifest)
 
-    def _parts(self, job: ClaimedJob) -> list[Part]:
+    def _kept(self, job: ClaimedJob) -> bytes | None:
+        """What ingest kept of the dataset's figures. Older datasets and results of jobs have nothing of the kind."""
+        stored = job.dataset.parts
+        if stored is None or job.dataset.derived:
+            return None
+        file = next((file for file in stored.files if file.name == KEPT_NAME), None)
+        return None if file is None else fetch(self._store, self._loop, stored.bucket, file)
+
+    def _parts(self, job: ClaimedJob, *, whole: bool) -> list[Part]:
+        """The parts; `whole`: all of them will be read."""
         stored = job.dataset.parts
         if stored is None:
             raise BadData("The dataset has no parts.")
         # Of a dataset its parts, not what was rejected; another job's result has tables alone (see db/inputs.py).
         files = [file for file in stored.files if job.dataset.derived or is_part(file.name)]
-        if _is_small(files, columns=len(job.dataset.columns)):
+        if whole and _is_small(files, columns=len(job.dataset.columns)):
             frames = load(self._store, stored.bucket, files)
         else:
             frames = scan(self._settings, stored.bucket, files)
