@@ -26,6 +26,8 @@ class Reason(StrEnum):
     ROW_TOO_LONG = "row too long"
     BAD_JSON = "bad JSON"
     NOT_AN_OBJECT = "not a JSON object"
+    FOOTER = "footer"
+    OTHER_TABLE = "another table"
 
 
 @dataclass(frozen=True, slots=True)
