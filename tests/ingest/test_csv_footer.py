@@ -95,6 +95,22 @@ CASES = {
             "1 rows below the beginning of another table have as many cells as this one's: they are read as its rows",
         ],
     ),
+    "files put behind each other": Case(
+        HEADER + "1,ada,0.5\n" + HEADER + "2,bob,1.5\n\n" + HEADER + "3,eve,2.5\n",
+        rejected=[(3, None, "repeated header", "id,name,x"), (6, None, "repeated header", "id,name,x")],
+        warnings=["The header comes 2 times more: these lines are rejected"],
+    ),
+    "other names of as many columns": Case(
+        "a,b\n1,2\n\nc,d\n5,6\n",
+        {"a": ["1", "c", "5"], "b": ["2", "d", "6"]},
+        warnings=[
+            "1 rows after a blank line look like the names of another table's columns: they and the rows below them "
+            "are read as rows of this one"
+        ],
+    ),
+    "a rule above the total": Case(
+        ROWS + "---,---,---\nTotal,,4.5\n", rejected=foot((5, "---,---,---"), (6, "Total,,4.5"))
+    ),
     "short rows after a blank line are no table": Case(
         "a,b,c\n1,2,3\n\n4,5\n6,7\n", {"a": [1, 4, 6], "b": [2, 5, 7], "c": [3, None, None]}, warnings=[]
     ),
@@ -146,7 +162,8 @@ def test_ends_of_a_file_of_many_blocks(load: Load, block: int) -> None:
     assert (told.frame.height, told.ingested.rows_read, told.dialect["footer_lines"]) == (39_900, 39_900, 100)
 
 
-LINES = ["1,2,3", "4,5,6", "", "", "x", "Total,,5", "Note: a", "a,b", "c,d", "7,8", "p,q,r,s", "9,9,9,9", ",,"]
+LINES = ["1,2,3", "a,b,c", "u,v,w", "4,5,6", "", "", "x", "Total,,5", "Note: a", "a,b", "c,d", "7,8"]
+LINES += ["p,q,r,s", "9,9,9,9", ",,"]
 
 
 @settings(max_examples=80, deadline=None)

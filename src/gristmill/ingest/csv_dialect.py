@@ -36,6 +36,7 @@ class Shape:
     blank_lines: int
     preamble_lines: int
     warnings: tuple[str, ...]
+    header_line: bytes = b""
 
 
 def find_shape(sample: bytes, options: IngestOptions, limits: Limits, *, whole: bool) -> Shape:
@@ -70,6 +71,7 @@ def find_shape(sample: bytes, options: IngestOptions, limits: Limits, *, whole: 
         rows_start=first.start if header is None else rows[(options.header_rows or 1) - 1].end,
         blank_lines=len(before) - preamble,
         preamble_lines=preamble,
+        header_line=text[first.start : first.end] if header is not None and options.header_rows is None else b"",
         warnings=_warnings(rows, options, preamble, has_header=header is not None),
     )
 

@@ -17,10 +17,12 @@ LIKE_ROWS = 50
 """Rows above a line that tell what its columns hold."""
 
 TOTAL = re.compile(
-    r"\s*(?:(?:grand|overall|sub)[ -]?)?(?:totals?|sum|summe|gesamt(?:summe)?|insgesamt|averages?|mean|durchschnitt)"
+    r"\s*(?:(?:grand|overall|sub)[ -]?)?(?:totals?|sum|summe|gesamt(?:summe)?|insgesamt|averages?|mean|median|count"
+    r"|durchschnitt)"
     r"\s*[:=]?\s*(?:[\d.,' ]+)?",
     re.IGNORECASE,
 )
+RULE = re.compile(r"\s*(?:-{3,}|={3,}|_{3,})\s*")
 NOTE = re.compile(
     r"\s*(?:(?:sources?|notes?|quellen?|hinweise?|anmerkung(?:en)?|remarks?|footnotes?|disclaimer)(?: ?\d+)?\s*:"
     r"|(?:generated|exported|created|printed|downloaded|prepared)\s+(?:on|by|at|from|with)\b"
@@ -81,8 +83,10 @@ def _first(record: Record) -> str:
 
 
 def _says(record: Record) -> bool:
-    """Whether a line says that it is a total or a note."""
+    """Whether a line says that it is a total, a note, or a rule above one."""
     text = _first(record)
+    if RULE.fullmatch(text):
+        return all(RULE.fullmatch(cell) for cell in record.cells or () if cell.strip())
     return TOTAL.fullmatch(text) is not None or NOTE.match(text) is not None
 
 

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     NOT_AN_OBJECT = "not a JSON object"
     FOOTER = "footer"
     OTHER_TABLE = "another table"
+    REPEATED_HEADER = "repeated header"
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class CsvTable:
         self._skip_footer = options.skip_footer
         look_at = SKIPPED_FOOTER_BYTES if options.skip_footer else FOOTER_BYTES
         self._held = min(look_at, HELD_BLOCKS * limits.block_bytes)
-        self._others = OtherTables(shape.dialect, shape.width)
+        self._others = OtherTables(shape.dialect, shape.width, shape.header_line)
 
     def read(self, pieces: Iterator[bytes], *, skip: int) -> None:
         """Read UTF-8 text to its end, without its first `skip` bytes (the header)."""
@@ -94,7 +94,7 @@ class CsvTable:
             self.warnings.append(
                 f"{rejected} lines at the end are no rows of the table (totals, notes): they are rejected as a footer"
             )
-        self.warnings += self._others.warnings(self._rejects.reasons[Reason.OTHER_TABLE])
+        self.warnings += self._others.warnings(self._rejects.reasons)
 
     def _first_skipped(self, found: list[Record]) -> int:
         """Where the lines that `skip_footer` leaves out begin. Raises BadData when that many can't be held."""
@@ -142,6 +142,7 @@ class CsvTable:
         if not self._dialect.plain:
             return 0
         layout = self._others.decided(find_records(data, self._dialect, self._width))
+        layout = self._others.marked(data, layout)
         text = keep(data, layout)
         if not layout.end or starts_like_a_mark(text):
             return 0
@@ -151,6 +152,7 @@ class CsvTable:
             return 0
         self.rows_read += frame.height
         self.blank_lines += int(layout.blank.sum())
+        self._others.notice(data, layout)
         rows, places, other = self._mend(data, layout)
         self._others.after_blank = bool(layout.blank[-1])
         self._others.rows_after += int(kept[other:].sum())
@@ -178,8 +180,8 @@ class CsvTable:
             record = next(records(raw, 0, self._dialect, final=True))._replace(start=start, end=end)
             gap = bool(layout.blank[place - 1]) if place else self._others.after_blank
             taken = self._others.take(record, data, gap=gap, final=True)
-            other = min(other, int(place)) if taken else other
-            row = self._row(record, raw, line + 1, other=bool(taken))
+            other = min(other, int(place)) if taken is Reason.OTHER_TABLE else other
+            row = self._row(record, raw, line + 1, no_row=taken or None)
             if row is not None:
                 rows.append(row)
                 places.append(int(place))
@@ -201,7 +203,7 @@ class CsvTable:
                 if other is None:
                     break
                 self._others.after_blank = False
-                row = self._row(record, raw, self._lines_before + 1, other=other)
+                row = self._row(record, raw, self._lines_before + 1, no_row=other or None)
                 if row is not None:
                     rows.append(row)
             self._lines_before += data.count(b"\n", record.start, record.end)
@@ -212,14 +214,14 @@ class CsvTable:
             self._spill.add(self._frame(rows))
         return end - start
 
-    def _row(self, record: Record, raw: bytes, line: int, *, other: bool) -> Row | None:
+    def _row(self, record: Record, raw: bytes, line: int, *, no_row: Reason | None) -> Row | None:
         """The cells of one row, mended if that is allowed, or None when it is rejected."""
         self.rows_read += 1
         cells, reason, column = record.cells, record.reason, record.column
         if len(raw) > self._limits.max_row_bytes:
             reason, column = Reason.ROW_TOO_LONG, None
-        elif other:
-            reason, column = Reason.OTHER_TABLE, None
+        elif no_row is not None:
+            reason, column = no_row, None
         elif cells is not None and len(cells) != self._width:
             missing = len(cells) < self._width
             if self._strict or any(cells[self._width :]):
