@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gristmill.ingest.csv_records import Record
 from gristmill.ingest.csv_values import VALUE_LIKE, is_header
 
-FOOTER_BYTES = 16 * 1024
+FOOTER_BYTES = 8 * 1024
 """A footer is looked for in so much text at the end."""
 MAX_FOOTER = 20
 LIKE_ROWS = 50
