@@ -19,6 +19,9 @@ PARAMS: list[tuple[str, dict[str, Any]]] = [
     ("anomalies", {"method": "hbos"}),
     ("anomalies", {"method": "zscore", "by": ["Größe 📏", "flag", "day"]}),
     ("anomalies", {"method": "seasonal", "time_column": "zoned", "season": "hour_of_week"}),
+    ("anomalies", {"method": "rolling", "time_column": "zoned", "window": 2, "by": ["*"]}),
+    ("anomalies", {"method": "rolling", "time_column": "day", "window": "3d", "contamination": 0.1}),
+    ("anomalies", {"method": "isolation_forest", "trees": 7}),
     ("anomalies", {"method": "copod"}),
     ("anomalies", {"method": "ecod", "threshold": 0.5}),
     ("normalize", {"steps": [{"op": "drop_duplicates"}, {"op": "scale", "method": "quantile"}]}),
@@ -119,7 +122,7 @@ def test_infinite_values_are_anomalies_and_no_part_of_the_fit(tmp_path: Path) ->
 @EACH
 def test_two_thousand_columns(kind: str, params: dict[str, Any], tmp_path: Path) -> None:
     frame = pl.DataFrame(np.random.default_rng(1).normal(size=(40, 2000)))
-    frame = frame.with_columns(MIXED["zoned", "Größe 📏", "flag", "day"][[0] * 40])
+    frame = frame.with_columns(MIXED["zoned", "Größe 📏", "flag", "day", "*"][[0] * 40])
     finished, _ = process(kind, frame, params, tmp_path, parts=2)
     assert finished.rows_in == 40
 

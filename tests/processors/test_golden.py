@@ -41,3 +41,10 @@ def test_outliers_that_hide_each_other_are_told(tmp_path: Path) -> None:
     assert (plain["rows_flagged"], robust["rows_flagged"]) == (0, 8)
     assert plain["columns"][0]["masked"] == {"values": 8, "accuracy": "exact"}
     assert "masking" in plain["warnings"][0]
+
+
+@pytest.mark.parametrize("method", ["iqr", "copod", "ecod"])
+def test_masking_is_told_with_every_method_that_knows_the_distribution(method: str, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": [*np.linspace(1, 3, 40), *[50.0] * 8]})
+    report = process("anomalies", frame, {"method": method}, tmp_path, parts=5)[1].report
+    assert report["columns"][0]["masked"] == {"values": 8, "accuracy": "exact"}

@@ -1,5 +1,7 @@
 """Params and columns that do not fit are refused before any data is read, and each fault points at its place."""
 
+from datetime import date
+
 import msgspec
 import polars as pl
 import pytest
@@ -8,7 +10,9 @@ from gristmill.errors import InvalidRequest
 from gristmill.processors.contract import decode_params
 from tests.processors.folder import KINDS, columns_of
 
-FRAME = pl.DataFrame({"n": [1], "f": [0.5], "s": ["x"], "b": [True]}, schema_overrides={"n": pl.Int8})
+FRAME = pl.DataFrame(
+    {"n": [1], "f": [0.5], "s": ["x"], "b": [True], "d": [date(2024, 1, 1)]}, schema_overrides={"n": pl.Int8}
+)
 
 
 def recipe(*steps: dict[str, object]) -> dict[str, object]:
@@ -45,7 +49,18 @@ FAULTS: list[tuple[str, object, str]] = [
     ("anomalies", {"by": ["s"], "method": "hbos"}, "/params/by"),
     ("anomalies", {"method": "seasonal"}, "/params/time_column"),
     ("anomalies", {"method": "seasonal", "time_column": "s"}, "/params/time_column"),
-    ("anomalies", {"season": "hour_of_day"}, "/params/time_column"),
+    ("anomalies", {"season": "hour_of_day"}, "/params/season"),
+    ("anomalies", {"time_column": "n"}, "/params/time_column"),
+    ("anomalies", {"method": "rolling", "window": 5, "time_column": "n"}, "/params/time_column"),
+    ("anomalies", {"method": "rolling", "time_column": "d"}, "/params/window"),
+    ("anomalies", {"method": "rolling", "time_column": "d", "window": 1}, "/params/window"),
+    ("anomalies", {"method": "rolling", "time_column": "d", "window": "5 days"}, "/params/window"),
+    ("anomalies", {"method": "rolling", "time_column": "d", "window": "5h"}, "/params/window"),
+    ("anomalies", {"method": "rolling", "time_column": "d", "window": 5, "min_history": 6}, "/params/min_history"),
+    ("anomalies", {"window": 5}, "/params/window"),
+    ("anomalies", {"seed": 1}, "/params/seed"),
+    ("anomalies", {"method": "isolation_forest", "sample_rows": 1}, "/params/sample_rows"),
+    ("anomalies", {"method": "isolation_forest", "by": ["s"]}, "/params/by"),
     ("anomalies", {"columns": {"regex": "("}}, "/params/columns/regex"),
     ("anomalies", {"columns": {"regex": "^no such"}}, "/params/columns"),
     ("normalize", {}, "/params"),

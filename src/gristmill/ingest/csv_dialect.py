@@ -12,7 +12,7 @@ from itertools import islice
 from gristmill.errors import BadData, TooLarge
 from gristmill.ingest.csv_preamble import lead, top
 from gristmill.ingest.csv_records import Dialect, Record, records
-from gristmill.ingest.csv_values import is_header, tells_values
+from gristmill.ingest.csv_values import is_header, joined_names, tells_values
 from gristmill.ingest.options import IngestOptions, Limits
 
 CANDIDATES = (b",", b";", b"\t", b"|", b"^", b"~")
@@ -21,7 +21,7 @@ SAMPLE_RECORDS = 1000
 SAMPLE_BYTES = 256 * 1024
 IN_APOSTROPHES = re.compile(rb"(?:^|[,;\t|])'[^'\n]*'(?=[,;\t|\r\n]|$)", re.MULTILINE)
 SECOND_HEADER = (
-    "The second row looks like more names or units above the values: it is read as data (skip_lines leaves lines out)"
+    "The second row looks like more names or units above the values: it is read as data (header_rows=2 joins them)"
 )
 
 
@@ -36,6 +36,7 @@ class Shape:
     blank_lines: int
     preamble_lines: int
     warnings: tuple[str, ...]
+    header_line: bytes = b""
 
 
 def find_shape(sample: bytes, options: IngestOptions, limits: Limits, *, whole: bool) -> Shape:
@@ -52,26 +53,38 @@ def find_shape(sample: bytes, options: IngestOptions, limits: Limits, *, whole: 
             "The file holds no rows" if whole else f"The first row is longer than {len(sample)} bytes, or not closed"
         )
     if options.skip_lines is None:
-        rows = rows[lead(rows) :]
+        rows = rows[lead(rows, apart=(options.header_rows or 1) > 1) :]
     first = rows[0]
     if first.cells is None:
         raise BadData(f"The first row can't be read: {first.reason}")
-    has_header = options.header if options.header is not None else is_header(rows)
+    header = _header(rows, options)
     data_widths = Counter(len(row.cells) for row in rows if row.cells)
-    width = len(first.cells) if has_header else data_widths.most_common(1)[0][0]
+    width = len(header) if header is not None else data_widths.most_common(1)[0][0]
     if width > limits.max_columns:
         raise TooLarge(f"max_columns: the file has {width} columns, and {limits.max_columns} are allowed")
     before = text[: first.start].split(b"\n")[:-1]
     preamble = sum(bool(line.strip()) for line in before)
     return Shape(
         dialect=dialect,
-        header=first.cells if has_header else None,
+        header=header,
         width=width,
-        rows_start=first.end if has_header else first.start,
+        rows_start=first.start if header is None else rows[(options.header_rows or 1) - 1].end,
         blank_lines=len(before) - preamble,
         preamble_lines=preamble,
-        warnings=_warnings(rows, options, preamble, has_header=has_header),
+        header_line=text[first.start : first.end] if header is not None and options.header_rows is None else b"",
+        warnings=_warnings(rows, options, preamble, has_header=header is not None),
     )
+
+
+def _header(rows: list[Record], options: IngestOptions) -> list[str] | None:
+    """The names, or None without a header. Raises BadData when not all of its rows can be read."""
+    if options.header_rows is None:
+        has_header = options.header if options.header is not None else is_header(rows)
+        return rows[0].cells if has_header else None
+    upper = [row.cells for row in rows[: options.header_rows] if row.cells is not None]
+    if len(upper) < options.header_rows:
+        raise BadData(f"header_rows: the first {options.header_rows} rows can't be read, or are not there")
+    return joined_names(upper)
 
 
 def _warnings(rows: list[Record], options: IngestOptions, preamble: int, *, has_header: bool) -> tuple[str, ...]:
@@ -80,7 +93,7 @@ def _warnings(rows: list[Record], options: IngestOptions, preamble: int, *, has_
         warnings.append(f"{preamble} lines before the table (a title, notes) are left out")
     if not has_header and options.header is None:
         warnings.append("No header row was recognised: the columns are named column_1, column_2, …")
-    if has_header and len(rows) > 3 and tells_values(rows[1:]):
+    if has_header and options.header_rows is None and len(rows) > 3 and tells_values(rows[1:]):
         warnings.append(SECOND_HEADER)
     return tuple(warnings)
 

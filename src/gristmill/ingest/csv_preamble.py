@@ -43,8 +43,11 @@ def _names(line: bytes, rest: bytes) -> bool:
     return any(line.count(sign) == below.count(sign) > 0 for sign in (b",", b";", b"\t", b"|"))
 
 
-def lead(rows: list[Record]) -> int:
-    """How many of the first rows are a title or notes: rows of a cell or two above a regular table."""
+def lead(rows: list[Record], *, apart: bool = False) -> int:
+    """How many of the first rows are a title or notes: rows of a cell or two above a regular table.
+
+    With `apart`, only before a blank line: the first of several rows of names may have few cells too.
+    """
     widths = Counter(len(row.cells) for row in rows if row.cells)
     width = widths.most_common(1)[0][0] if widths else 0
     few = 2 if width >= 3 else 1
@@ -57,7 +60,8 @@ def lead(rows: list[Record]) -> int:
     regular = sum(len(row.cells or ()) == width for row in table)
     if len(table[0].cells or ()) != width or len(table) < 2 or regular < REGULAR_SHARE * len(table):
         return 0
-    apart = rows[count - 1].end < table[0].start
+    if rows[count - 1].end < table[0].start:
+        return count
     # Two cells may as well be names, with one forgotten.
     narrow = all(sum(map(bool, row.cells or ())) <= 1 for row in rows[:count])
-    return count if apart or (narrow and tells_values(table)) else 0
+    return count if not apart and narrow and tells_values(table) else 0

@@ -26,6 +26,9 @@ class Reason(StrEnum):
     ROW_TOO_LONG = "row too long"
     BAD_JSON = "bad JSON"
     NOT_AN_OBJECT = "not a JSON object"
+    FOOTER = "footer"
+    OTHER_TABLE = "another table"
+    REPEATED_HEADER = "repeated header"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,27 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
+from gristmill.errors import BadData
 from gristmill.ingest.csv_blocks import Layout, find_records, keep, parse, starts_like_a_mark
 from gristmill.ingest.csv_dialect import Shape
+from gristmill.ingest.csv_footer import FOOTER_BYTES, find_footer
+from gristmill.ingest.csv_others import OtherTables
 from gristmill.ingest.csv_records import Reason, Record, records
-from gristmill.ingest.options import IngestOptions, Limits
+from gristmill.ingest.options import MIB, IngestOptions, Limits
 from gristmill.ingest.rejects import Rejects
 from gristmill.ingest.spill import Spill
 
 CAREFUL_BYTES = 64 * 1024
+SKIPPED_FOOTER_BYTES = MIB
+HELD_BLOCKS = 8
 Row = list[str | None]
 
 
 class CsvTable:
     """Reads rows into `spill` (text columns named "0", "1", …) and `rejects`.
 
-    `rows_read == spill.rows + rejects.count` when `read` is done. Blank lines are no rows.
+    `rows_read == spill.rows + rejects.count` when `read` is done. Blank lines are no rows, nor are the lines that
+    `skip_footer` leaves out. A footer that was found, and the rows of another table, are rows read and rejected.
     """
 
     def __init__(self, shape: Shape, options: IngestOptions, limits: Limits, spill: Spill, rejects: Rejects) -> None:
@@ -28,6 +34,8 @@ class CsvTable:
         self.repaired_long = 0
         self.blank_lines = shape.blank_lines
         self.comment_lines = 0
+        self.footer_lines = 0
+        self.warnings: list[str] = []
         self._dialect = shape.dialect
         self._width = shape.width
         self._names = [str(place) for place in range(shape.width)]
@@ -38,6 +46,10 @@ class CsvTable:
         self._lines_before = 0
         self._skipping = False
         self._window = limits.block_bytes
+        self._skip_footer = options.skip_footer
+        look_at = SKIPPED_FOOTER_BYTES if options.skip_footer else FOOTER_BYTES
+        self._held = min(look_at, HELD_BLOCKS * limits.block_bytes)
+        self._others = OtherTables(shape.dialect, shape.width, shape.header_line)
 
     def read(self, pieces: Iterator[bytes], *, skip: int) -> None:
         """Read UTF-8 text to its end, without its first `skip` bytes (the header)."""
@@ -53,13 +65,62 @@ class CsvTable:
             waiting.append(piece)
             size += len(piece)
             last = piece[-1:]
-            if size >= self._limits.block_bytes:
-                rest = self._consume(b"".join(waiting), final=False)
+            if size >= self._limits.block_bytes + self._held:
+                rest = self._body(b"".join(waiting))
                 waiting, size = [rest], len(rest)
         if last and last != b"\n":
             waiting.append(b"\n")
-        self._consume(b"".join(waiting), final=True)
+        self._end(b"".join(waiting))
         self._spill.flush()
+
+    def _body(self, data: bytes) -> bytes:
+        """Read all but the end, which may be a footer."""
+        until = max(0, len(data) - self._held)
+        return self._consume(data[:until], final=False) + data[until:]
+
+    def _end(self, data: bytes) -> None:
+        """Read the last rows, and tell the footer from them."""
+        data = self._body(data)
+        if self._skipping:
+            data = data[self._skip_line(data) :]
+        found = list(records(data, 0, self._dialect, final=True))
+        start = len(found) if self._skip_footer is None else self._first_skipped(found)
+        if self._skip_footer is None:
+            start, warning = find_footer(found, self._width)
+            self.warnings += [warning] if warning is not None and not self._strict else []
+        self._consume(data[: found[start].start] if start < len(found) else data, final=True)
+        rejected = self._leave_out(data, found[start:])
+        if rejected:
+            self.warnings.append(
+                f"{rejected} lines at the end are no rows of the table (totals, notes): they are rejected as a footer"
+            )
+        self.warnings += self._others.warnings(self._rejects.reasons)
+
+    def _first_skipped(self, found: list[Record]) -> int:
+        """Where the lines that `skip_footer` leaves out begin. Raises BadData when that many can't be held."""
+        places = [place for place, record in enumerate(found) if not record.blank]
+        count = self._skip_footer or 0
+        if count > len(places) and self.rows_read:
+            raise BadData(f"skip_footer: the last {count} lines are longer than {self._held} bytes")
+        return places[max(0, len(places) - count)] if count and places else len(found)
+
+    def _leave_out(self, data: bytes, foot: list[Record]) -> int:
+        """The lines of the footer: not rows when they were told, rejected rows when they were found out."""
+        rejected = 0
+        for record in foot:
+            if record.blank:
+                self.blank_lines += 1
+            elif self._skip_footer is not None:
+                self.footer_lines += 1
+            else:
+                self._reject(data[record.start : record.end], Reason.FOOTER)
+                rejected += 1
+            self._lines_before += data.count(b"\n", record.start, record.end)
+        return rejected
+
+    def _reject(self, raw: bytes, reason: Reason) -> None:
+        self.rows_read += 1
+        self._rejects.add(line=self._lines_before + 1, column=None, reason=reason, raw=raw)
 
     def _consume(self, data: bytes, *, final: bool) -> bytes:
         """Read all complete records; answers the bytes that may belong to an incomplete one."""
@@ -80,7 +141,8 @@ class CsvTable:
     def _fast(self, data: bytes) -> int:
         if not self._dialect.plain:
             return 0
-        layout = find_records(data, self._dialect, self._width)
+        layout = self._others.decided(find_records(data, self._dialect, self._width))
+        layout = self._others.marked(data, layout)
         text = keep(data, layout)
         if not layout.end or starts_like_a_mark(text):
             return 0
@@ -90,7 +152,10 @@ class CsvTable:
             return 0
         self.rows_read += frame.height
         self.blank_lines += int(layout.blank.sum())
-        rows, places = self._mend(data, layout)
+        self._others.notice(data, layout)
+        rows, places, other = self._mend(data, layout)
+        self._others.after_blank = bool(layout.blank[-1])
+        self._others.rows_after += int(kept[other:].sum())
         if rows:
             order = np.argsort(np.concatenate((np.flatnonzero(kept), np.array(places))), kind="stable")
             frame = pl.concat([frame, self._frame(rows)])[order]
@@ -98,8 +163,12 @@ class CsvTable:
         self._lines_before += data.count(b"\n", 0, layout.end)
         return layout.end
 
-    def _mend(self, data: bytes, layout: Layout) -> tuple[list[Row], list[int]]:
-        """The rows of a block that needed care: those that could be loaded, and their places."""
+    def _mend(self, data: bytes, layout: Layout) -> tuple[list[Row], list[int], int]:
+        """The rows of a block that needed care: those that could be loaded, and their places.
+
+        And the place from which on rows are below the beginning of another table.
+        """
+        other = 0 if self._others.columns else len(layout.blank)
         rows: list[Row] = []
         places: list[int] = []
         line, counted = self._lines_before, 0
@@ -108,11 +177,15 @@ class CsvTable:
             line += data.count(b"\n", counted, start)
             counted = start
             raw = data[start:end]
-            row = self._row(next(records(raw, 0, self._dialect, final=True)), raw, line + 1)
+            record = next(records(raw, 0, self._dialect, final=True))._replace(start=start, end=end)
+            gap = bool(layout.blank[place - 1]) if place else self._others.after_blank
+            taken = self._others.take(record, data, gap=gap, final=True)
+            other = min(other, int(place)) if taken is Reason.OTHER_TABLE else other
+            row = self._row(record, raw, line + 1, no_row=taken or None)
             if row is not None:
                 rows.append(row)
                 places.append(int(place))
-        return rows, places
+        return rows, places, other
 
     def _careful(self, data: bytes, start: int, *, final: bool) -> int:
         """Read a stretch one record at a time; answers the bytes taken, 0 when the first record is incomplete."""
@@ -123,8 +196,14 @@ class CsvTable:
                 comment = self._dialect.comment is not None and data.startswith(self._dialect.comment, record.start)
                 self.comment_lines += comment
                 self.blank_lines += not comment
+                self._others.after_blank |= not comment
             else:
-                row = self._row(record, data[record.start : record.end], self._lines_before + 1)
+                raw = data[record.start : record.end]
+                other = self._others.take(record, data, gap=self._others.after_blank, final=final)
+                if other is None:
+                    break
+                self._others.after_blank = False
+                row = self._row(record, raw, self._lines_before + 1, no_row=other or None)
                 if row is not None:
                     rows.append(row)
             self._lines_before += data.count(b"\n", record.start, record.end)
@@ -135,12 +214,14 @@ class CsvTable:
             self._spill.add(self._frame(rows))
         return end - start
 
-    def _row(self, record: Record, raw: bytes, line: int) -> Row | None:
+    def _row(self, record: Record, raw: bytes, line: int, *, no_row: Reason | None) -> Row | None:
         """The cells of one row, mended if that is allowed, or None when it is rejected."""
         self.rows_read += 1
         cells, reason, column = record.cells, record.reason, record.column
         if len(raw) > self._limits.max_row_bytes:
             reason, column = Reason.ROW_TOO_LONG, None
+        elif no_row is not None:
+            reason, column = no_row, None
         elif cells is not None and len(cells) != self._width:
             missing = len(cells) < self._width
             if self._strict or any(cells[self._width :]):

@@ -20,6 +20,22 @@ def is_header(rows: list[Record]) -> bool:
     return len(names) == len(first) or (bool(names) and _above_values(rows))
 
 
+def joined_names(rows: list[list[str]]) -> list[str]:
+    """The names that several rows of a header make, top to bottom, joined with a space.
+
+    An empty cell with a name below takes the text to its left, if that has a name below too: cells merged across
+    columns are written so.
+    """
+    width = max(map(len, rows))
+    padded = [[*(cell.strip() for cell in row), *[""] * (width - len(row))] for row in rows]
+    for number, row in enumerate(padded[:-1]):
+        named = [any(below[place] for below in padded[number + 1 :]) for place in range(width)]
+        for place in range(1, width):
+            if not row[place] and named[place] and named[place - 1]:
+                row[place] = row[place - 1]
+    return [" ".join(filter(None, column)) for column in zip(*padded, strict=True)]
+
+
 def tells_values(rows: list[Record]) -> bool:
     """Whether all cells of the first row are texts, and one of them stands above a column of values."""
     first = rows[0].cells or []

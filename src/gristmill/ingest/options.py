@@ -14,6 +14,8 @@ DATE_FORMAT = re.compile(
 )
 MAX_DATE_FORMATS = 10
 MAX_DELIMITER = 8
+MAX_SKIP_FOOTER = 100
+MAX_HEADER_ROWS = 10
 
 # The first five are also found out from the data; the others only a person can tell apart.
 Encoding = Literal[
@@ -42,7 +44,10 @@ class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     `strict` rejects what is otherwise repaired (short rows, extra empty cells). `max_rejected` fails the dataset
     beyond it: an integer counts rows, a float is a share of the rows read. `quote=""` switches quoting off, `escape`
     (a backslash, say) stands before a quote within a quoted cell. `skip_lines` are left out before the header, and all
-    lines that begin with `comment`. `sheet` names the sheet of a workbook; the first visible one is read without it.
+    lines that begin with `comment`. `skip_footer` lines are left out at the end, blank ones not counted; 0 says that
+    there is no footer, and none is looked for. The cells of `header_rows` are joined with a space to names; an empty
+    cell above a filled one takes the text to its left, as merged cells are written. `sheet` names the sheet of a
+    workbook; the first visible one is read without it.
     `null_tokens` stand for null in number, time and truth columns; in a text column only an empty cell is null.
     `types="text"` keeps every cell as text. `decimal` and `date_order` settle what the data leaves open: `1,234` and
     `03/04/2024`. `date_formats` are tried before all else; they have the signs of strftime, such as `%d.%m.%y`.
@@ -55,6 +60,8 @@ class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     escape: str | None = None
     comment: str | None = None
     skip_lines: int | None = None
+    skip_footer: int | None = None
+    header_rows: int | None = None
     header: bool | None = None
     sheet: str | None = None
     null_tokens: tuple[str, ...] = NULL_TOKENS
@@ -79,6 +86,10 @@ class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError("escape must differ from quote and delimiter")
         if self.skip_lines is not None and self.skip_lines < 0:
             raise ValueError("skip_lines must not be negative")
+        if self.skip_footer is not None and not 0 <= self.skip_footer <= MAX_SKIP_FOOTER:
+            raise ValueError(f"skip_footer must be from 0 to {MAX_SKIP_FOOTER}")
+        if self.header_rows is not None and not (1 <= self.header_rows <= MAX_HEADER_ROWS and self.header is not False):
+            raise ValueError(f"header_rows must be from 1 to {MAX_HEADER_ROWS}, of a file with a header")
         if len(self.date_formats) > MAX_DATE_FORMATS or not all(map(DATE_FORMAT.fullmatch, self.date_formats)):
             raise ValueError("date_formats must be a few formats of a whole date, such as %d.%m.%Y or %Y%m%d %H:%M")
         if {word.lower() for word in self.true_values} & {word.lower() for word in self.false_values}:

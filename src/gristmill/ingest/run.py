@@ -154,7 +154,12 @@ def _read_csv(text: bytes, pieces: Iterator[bytes], task: _Task) -> _FirstPass:
         table = CsvTable(shape, options, limits, spill, rejects)
         table.read(pieces, skip=shape.rows_start)
     decisions = types.decide() if types is not None else [AS_TEXT] * shape.width
-    warnings = [*shape.warnings, *warnings, *(found.warning for found in decisions if found.warning is not None)]
+    warnings = [
+        *shape.warnings,
+        *table.warnings,
+        *warnings,
+        *(found.warning for found in decisions if found.warning is not None),
+    ]
     if not table.rows_read:
         warnings.append("The file has a header and no rows")
     return _FirstPass(
@@ -180,6 +185,7 @@ def _csv_dialect(shape: Shape, table: CsvTable, options: IngestOptions) -> dict[
         "escape": shape.dialect.escape and shape.dialect.escape.decode(),
         "preamble_lines": shape.preamble_lines,
         "comment_lines": table.comment_lines,
+        "footer_lines": table.footer_lines,
         "header": shape.header is not None,
         "blank_lines": table.blank_lines,
         "repairs": {"short_rows": table.repaired_short, "extra_empty_cells": table.repaired_long},

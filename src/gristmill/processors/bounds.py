@@ -20,18 +20,26 @@ class Method(StrEnum):
     ZSCORE = "zscore"
     MODIFIED_ZSCORE = "modified_zscore"
     IQR = "iqr"
+    ROLLING = "rolling"
     SEASONAL = "seasonal"
     HBOS = "hbos"
     COPOD = "copod"
     ECOD = "ecod"
+    ISOLATION_FOREST = "isolation_forest"
 
     @property
     def bounded(self) -> bool:
-        """Whether each column has bounds; if not, a row's score is the mean of its columns' scores."""
+        """Whether values have bounds, and a row's score is the highest of its columns'."""
         return self in THRESHOLDS
 
 
-THRESHOLDS = {Method.ZSCORE: 3.0, Method.MODIFIED_ZSCORE: 3.5, Method.IQR: 1.5, Method.SEASONAL: 3.5}
+THRESHOLDS = {
+    Method.ZSCORE: 3.0,
+    Method.MODIFIED_ZSCORE: 3.5,
+    Method.IQR: 1.5,
+    Method.ROLLING: 3.0,
+    Method.SEASONAL: 3.5,
+}
 
 
 class Bounds(msgspec.Struct, frozen=True, tag="bounds"):

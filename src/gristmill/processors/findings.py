@@ -5,13 +5,18 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gristmill.processors import forest
 from gristmill.processors.bounds import Bounds, Method, masking
 from gristmill.processors.densities import Histogram, Tails
 from gristmill.processors.flagging import Judge
+from gristmill.processors.forest import Forest
 from gristmill.processors.grouping import Grouped, Grouping
+from gristmill.processors.rolling import Rolling
 from gristmill.processors.spread import Spread
+from gristmill.processors.tallies import Tally
 
-_MASKED = frozenset({Method.ZSCORE, Method.MODIFIED_ZSCORE, Method.SEASONAL})
+_ROW_SCORES = {Method.ISOLATION_FOREST: "2^(-mean path length / average path length)"}
+_UNCUT = "constant, or never with a value in a row without gaps"
 
 
 def entry(judge: Judge, spreads: Sequence[Spread], method: Method, limit: float) -> tuple[dict[str, object], list[str]]:
@@ -30,7 +35,7 @@ def entry(judge: Judge, spreads: Sequence[Spread], method: Method, limit: float)
             found |= {"longer_tail": "right" if judge.leans_right else "left", "frequency_error": judge.error}
         case Histogram():
             found |= {"bins": judge.grid.bins, "bin_width": judge.grid.width}
-    hidden = [masking(known) for known in spreads] if method in _MASKED else []
+    hidden = [masking(known) for known in spreads]
     told = [one for one in hidden if one is not None]
     if told:
         values, exact = sum(one.values for one in told), all(one.exact for one in told)
@@ -64,3 +69,72 @@ def groups(
         ]
         found.append({"group": msgspec.json.decode(key), "columns": columns})
     return found
+
+
+Entries = list[dict[str, object]]
+
+
+def row_score(method: Method) -> str:
+    """How a row's score is made."""
+    plain = "highest of the columns" if method.bounded else "mean of the columns"
+    return _ROW_SCORES.get(method, plain)
+
+
+def degenerate(judges: Sequence[Judge], entries: Entries) -> list[object]:
+    """The columns that could not be judged at all."""
+    if judges:
+        return [judge.column for judge in judges if not judge.judged]
+    return [entry["name"] for entry in entries if entry["note"] is not None]
+
+
+def accuracy(judges: Sequence[Judge], own: Rolling | Forest | None) -> dict[str, object]:
+    """The label of the figures; of a forest also the rows it was grown from."""
+    if isinstance(own, Forest):
+        sample = {"rows": own.sampled, "rows_of_a_tree": min(own.sample_rows, own.sampled), "trees": own.trees}
+        return {"accuracy": "sampled", "sample": sample | {"seed": own.seed}}
+    approximate = any(isinstance(judge, Tails) and judge.error > 0 for judge in judges)
+    return {"accuracy": "approximate" if approximate else "exact"}
+
+
+def unjudged(own: Rolling | Forest | None, seen: Tally | None, rows: int) -> dict[str, object]:
+    """Rows that a method could not judge, and why."""
+    if isinstance(own, Rolling) and own.order is not None:
+        return {
+            "rows_without_time": own.order.timeless,
+            "rows_in_order_of_time": own.order.ordered,
+            "window": {"length": own.window.said, "min_history": own.window.least},
+            "bounds": "They move from row to row: each flagged row has its own.",
+        }
+    if isinstance(own, Forest) and seen is not None:
+        start = -own.mean_depth / own.average
+        return {"rows_not_judged": rows - int(seen.counts[forest.JUDGED, 0]), "contributions_start_from": start}
+    return {}
+
+
+def whole_rows(own: Rolling | Forest, names: Sequence[str], seen: Tally, rows: int) -> tuple[Entries, list[str]]:
+    """As `entry`, for all columns of a method that judges whole rows. Its bounds, if any, are with the flagged rows."""
+    entries = _moving(names, seen) if isinstance(own, Rolling) else _cut(own, names, seen)
+    warnings = [f"Column {entry['name']}: {entry['note']}." for entry in entries if entry["note"] is not None]
+    if isinstance(own, Rolling) and own.order is not None and own.order.timeless:
+        warnings.append(f"{own.order.timeless} rows have no time: they are not judged.")
+    missing = rows - int(seen.counts[forest.JUDGED, 0]) if isinstance(own, Forest) else 0
+    if missing:
+        warnings.append(f"{missing} rows miss a value, or nothing could be cut: they are not judged.")
+    return entries, warnings
+
+
+def _moving(names: Sequence[str], seen: Tally) -> Entries:
+    entries: Entries = []
+    for place, name in enumerate(names):
+        below, above, values, short, flat = (int(count) for count in seen.counts[:, place])
+        note = "no value has a history that is long enough and not constant" if short + flat == values else None
+        entry: dict[str, object] = {"name": name, "values": values, "note": note, "below": below, "above": above}
+        entries.append(entry | {"short_history": short, "constant_history": flat, "low": None, "high": None})
+    return entries
+
+
+def _cut(own: Forest, names: Sequence[str], seen: Tally) -> Entries:
+    return [
+        {"name": name, "note": _UNCUT if flat else None, "highest_in": int(seen.counts[forest.HIGHEST, place])}
+        for place, (name, flat) in enumerate(zip(names, own.flat, strict=True))
+    ]

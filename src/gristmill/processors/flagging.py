@@ -11,7 +11,7 @@ import polars as pl
 from gristmill.processors import quantiles
 from gristmill.processors import values as distribution
 from gristmill.processors.bounds import Bounds
-from gristmill.processors.columns import batches
+from gristmill.processors.columns import Floats, batches
 from gristmill.processors.contract import ROW
 from gristmill.processors.densities import Density
 from gristmill.processors.grouping import Grouped, Grouping
@@ -93,16 +93,19 @@ def rank(
     rows: Iterable[pl.DataFrame], judges: Sequence[Judge], limit: Limits, *, mean: bool, search: Search | None
 ) -> Ranked:
     """One pass over the rows' scores: all of them, or what a search still needs."""
-    seen = Ranked(glimpses=search.glimpse(np.empty(0), limit) if search else ())
+    seen = ranked(np.empty(0), limit, search)
     for batch in rows:
         own = batch.select(scores(judges)).select(totals(judges, mean=mean)).get_column(BEST).drop_nulls().to_numpy()
-        finite = own[np.isfinite(own)] + 0.0
-        if search:
-            found = Ranked(glimpses=search.glimpse(finite, limit))
-        else:
-            found = Ranked(distribution.tally(finite), len(own) - len(finite))
-        seen = merge([seen, found], limit)
+        seen = merge([seen, ranked(own, limit, search)], limit)
     return seen
+
+
+def ranked(own: Floats, limit: Limits, search: Search | None) -> Ranked:
+    """The scores of a batch's rows, as far as they are needed."""
+    finite = own[np.isfinite(own)] + 0.0
+    if search:
+        return Ranked(glimpses=search.glimpse(finite, limit))
+    return Ranked(distribution.merge([distribution.tally(finite)], limit), len(own) - len(finite))
 
 
 def merge(parts: Sequence[Ranked], limit: Limits) -> Ranked:

@@ -86,4 +86,56 @@ CASES = {
         "params": {"method": "seasonal", "time_column": "day", "season": "day_of_week", "contamination": 0.05},
         "report": {"contamination": 0.05, "groups.6.group": {"day_of_week": "7"}},
     },
+    "rolling: only the past counts, and the first rows wait for one": {
+        "frame": pl.DataFrame({"day": [date(2024, 1, day) for day in range(1, 9)], "x": [1, 2, 3, 2, 9, 2, None, 0]}),
+        "params": {"method": "rolling", "time_column": "day", "window": 4, "min_history": 3},
+        "report": {
+            "rows_in": 8,
+            "rows_flagged": 1,
+            "columns.0.values": 7,
+            "columns.0.short_history": 3,
+            "columns.0.above": 1,
+            "columns.0.below": 0,
+            "rows_in_order_of_time": True,
+        },
+        "table": {
+            "row_number": [4],
+            "score": [7 / math.sqrt(2 / 3)],
+            "column": ["x"],
+            "bound": [2 + 3 * math.sqrt(2 / 3)],
+            "x": [9],
+        },
+    },
+    "rolling: out of order, without a time, with a flat past": {
+        "frame": pl.DataFrame(
+            {
+                "day": [date(2024, 1, 9), None, *(date(2024, 1, day) for day in (4, 3, 2, 1))],
+                "x": [50.0, 99.0, 3.0, 2.0, 1.0, 2.0],
+                "flat": [5.0, 5.0, 7.0, 5.0, 5.0, 5.0],
+            }
+        ),
+        "params": {"method": "rolling", "time_column": "day", "window": "7d", "min_history": 3, "threshold": 1.5},
+        "report": {
+            "rows_without_time": 1,
+            "rows_in_order_of_time": False,
+            "columns.0.short_history": 3,
+            "columns.1.constant_history": 1,
+            "columns.1.note": None,
+            "rows_in": 6,
+        },
+        "table": {"row_number": [0, 2], "column": ["x", "x"], "bound": [2 + 1.5, 5 / 3 + 1.5 / math.sqrt(3)]},
+    },
+    "an isolation forest of two points": {
+        "frame": pl.DataFrame({"x": [0.0] * 9 + [1.0], "y": [3] * 10}),
+        "params": {"method": "isolation_forest", "trees": 4, "threshold": 0.6},
+        "report": {
+            "rows_flagged": 1,
+            "accuracy": "sampled",
+            "degenerate_columns": ["y"],
+            "sample": {"rows": 10, "rows_of_a_tree": 10, "trees": 4, "seed": 0},
+            "columns.0.highest_in": 1,
+        },
+        # One cut parts them: the path length is 1, that of an average row 3.7489 (c(10)).
+        "table": {"row_number": [9], "score": [2 ** (-1 / 3.748880484475505)], "column": ["x"]},
+    },
 }
