@@ -14,6 +14,8 @@ class StopReason(StrEnum):
     CANCELED = "canceled"
     LEASE_LOST = "lease_lost"
     TIMED_OUT = "timed_out"
+    STALLED = "stalled"
+    OVER_MEMORY = "over_memory"
 
 
 class Attempt:
@@ -24,6 +26,12 @@ class Attempt:
         # What it works on, once that is looked up.
         self.dataset: DatasetInput | None = None
         self.progress: Progress | None = None
+        # By this process's clock: when an executor began with it, and when it last got on.
+        self.computing_since = 0.0
+        self.moved_at = 0.0
+        # Bytes of memory that it will need, by estimate.
+        self.need = 0
+        self._held = False
         self.stop_reason: StopReason | None = None
         self._stop_asked: asyncio.Event | None = None
         # An executor has it, so there may be objects.
@@ -45,6 +53,22 @@ class Attempt:
             if self.stop_reason is not None:
                 self._stop_asked.set()
         return self._stop_asked
+
+    def begin(self) -> None:
+        """An executor begins with it."""
+        self.began = True
+        self.computing_since = self.moved_at = time.monotonic()
+
+    def advance(self, progress: Progress) -> None:
+        """It got so far."""
+        if progress != self.progress:
+            self.progress = progress
+            self.moved_at = time.monotonic()
+
+    def held_first(self) -> bool:
+        """Note that it has to wait for memory. Answers whether that is new."""
+        before, self._held = self._held, True
+        return not before
 
     def ask_to_stop(self, reason: StopReason) -> None:
         """The first reason counts."""

@@ -25,16 +25,21 @@ KEPT_FROM_CHILDREN = ("postgres_password", "bootstrap_api_key")
 
 class ChildProcess:
     def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        temporary: Path,
     ) -> None:
         self._process = process
+        self.temporary = temporary
         self._reader = reader
         self._writer = writer
         self.exited = asyncio.create_task(process.wait(), name=f"wait-{process.pid}")
 
     @classmethod
     async def start(cls, settings: Settings, temporary: Path) -> "ChildProcess":
-        """Spawn one. It is not `Ready` yet.
+        """Spawn one, with a folder for its temporary files. It is not `Ready` yet.
 
         In a session of its own, so that a terminal's Ctrl-C reaches the supervisor alone.
         """
@@ -55,7 +60,7 @@ class ChildProcess:
                 )
             reader, writer = await asyncio.open_unix_connection(sock=ours)
             pipe.pop_all()
-        return cls(process, reader, writer)
+        return cls(process, reader, writer, temporary)
 
     @property
     def pid(self) -> int:

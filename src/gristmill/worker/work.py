@@ -13,7 +13,7 @@ from gristmill.domain.job import INGEST_KIND, ClaimedJob, Progress
 from gristmill.domain.manifest import Manifest, StoredFile, original_key
 from gristmill.domain.outcome import Completed
 from gristmill.domain.output import OnProgress
-from gristmill.errors import BadData, GristmillError, InternalError, Snooze
+from gristmill.errors import BadData, GristmillError, InternalError, MemoryLimit, Snooze
 from gristmill.ingest import IngestOptions, Limits, ingest
 from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, load, scan
 from gristmill.processors import AnyProcessor, find
@@ -156,6 +156,9 @@ def broken(error: BaseException, job: ClaimedJob) -> Broken:
     """An exception as the problem of its job. What is not one of ours gets an id, and its frames go to the log."""
     if isinstance(error, GristmillError):
         return Broken(error.problem(), error.permanent)
+    if isinstance(error, MemoryError):  # asked for at once, so the system said no; it would again
+        limit = MemoryLimit("It asked for more memory than the system gives. Fewer columns or rows would help")
+        return Broken(limit.problem(), limit.permanent)
     told = classify(error) if isinstance(error, Exception) else InternalError(type(error).__name__)
     if not isinstance(told, InternalError):
         return Broken(told.problem(), told.permanent)
