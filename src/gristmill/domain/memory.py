@@ -21,7 +21,7 @@ TEXT_WIDTH = 48
 KEPT_PER_CELL = 16
 """A point and its weight, of each value while they are kept exactly."""
 KEPT_MOST = 128 * MIB
-DUPLICATES_PER_ROW = 96
+DUPLICATES_PER_ROW = 120
 """Hashes, row numbers and what sorting them takes, of each different row that a pass keeps."""
 DUPLICATES_ROWS = 2_097_152
 INGEST_PER_BYTE = 2

@@ -87,23 +87,29 @@ def partial(frame: pl.LazyFrame, plan: DuplicatePlan) -> tuple[DuplicateState, i
     held, waiting, rows = [_empty(plan)], 0, 0
     for batch in batches(frame, plan.columns):
         rows += batch.height
-        waiting += batch.height
-        held.append(_hashed(batch, plan))
-        # Sorting costs by what is held: let it double before the next.
-        if waiting > max(len(held[0].first), plan.kept_rows // 2):
+        fresh = _below(_hashed(batch, plan), held[0].bound)
+        waiting += len(fresh.first)
+        held.append(fresh)
+        # Each sort goes over all that is held, so it waits for a good number of new ones.
+        if waiting > plan.kept_rows // 2:
             held, waiting = [merge(held)], 0
     return merge(held), rows
 
 
 def merge(states: Sequence[DuplicateState]) -> DuplicateState:
     bound = min((state.bound for state in states if state.bound is not None), default=None)
-    joined = DuplicateState(
-        states[0].keep,
-        states[0].kept_rows,
-        bound,
-        *(np.concatenate([getattr(state, name) for state in states]) for name in _ARRAYS),
+    states = [_below(state, bound) for state in states]
+    first = np.concatenate([state.first for state in states])
+    order = np.argsort(first)
+    # One array after the other, as each is put in order with a copy: all at once they were most of a job's memory.
+    second, rows, many = (
+        np.concatenate([getattr(state, name) for state in states])[order] for name in ("second", "rows", "many")
     )
-    return _shrink(_settle(_below(joined, bound)))
+    first.sort()
+    drops = np.concatenate([state.drops for state in states])
+    return _shrink(
+        _settle(DuplicateState(states[0].keep, states[0].kept_rows, bound, first, second, rows, many, drops))
+    )
 
 
 def finish(plan: DuplicatePlan, state: DuplicateState) -> DuplicateFitted | DuplicatePlan:
@@ -128,9 +134,6 @@ def apply(frame: pl.LazyFrame, fitted: DuplicateFitted) -> pl.LazyFrame:
     return frame.map_batches(stay, streamable=True)
 
 
-_ARRAYS = ("first", "second", "rows", "many", "drops")
-
-
 def _empty(plan: DuplicatePlan) -> DuplicateState:
     none = np.empty(0, dtype=np.uint64)
     return DuplicateState(plan.keep, plan.kept_rows, None, none, none, none, np.empty(0, dtype=np.bool_), none)
@@ -147,7 +150,7 @@ def _hashed(batch: pl.DataFrame, plan: DuplicatePlan) -> DuplicateState:
 
 
 def _below(state: DuplicateState, bound: int | None) -> DuplicateState:
-    if bound is None:
+    if bound is None or state.bound == bound:
         return state
     inside = state.first < np.uint64(bound)
     return _taken(msgspec.structs.replace(state, bound=bound), inside)
@@ -160,8 +163,9 @@ def _taken(state: DuplicateState, index: npt.NDArray[np.bool_] | npt.NDArray[np.
 
 
 def _settle(state: DuplicateState) -> DuplicateState:
-    """One row left for each different row; the others go to `drops`. Only equal first hashes are looked at closely."""
-    state = _taken(state, np.argsort(state.first))
+    """Of rows in the order of their first hash, one left for each different row; the others go to `drops`. Only equal
+    first hashes are looked at closely.
+    """
     same = state.first[1:] == state.first[:-1]
     if not same.any():
         return state

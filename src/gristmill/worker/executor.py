@@ -157,6 +157,7 @@ class Executor:
         finally:
             answering.cancel()
             stopping.cancel()
+            attempt.end()
             self._watch.remove(child.pid)
             self._slots.release(attempt)
             await self._scratch.remove(folder)

@@ -19,6 +19,9 @@ PIPE_FD = "GRISTMILL_PIPE_FD"
 PARENT_PID = "GRISTMILL_PARENT_PID"
 STDERR = 2
 REAP_S = 10.0
+# glibc raises this one by itself up to 32 MiB and then keeps freed arrays for good: dropping duplicates among 4 M rows
+# ended with 431 MiB resident instead of 179 (peak 460 instead of 384), in the same time.
+MMAP_BYTES = 1024 * 1024
 # Executors need no database, and read data from outside.
 KEPT_FROM_CHILDREN = ("postgres_password", "bootstrap_api_key")
 
@@ -94,7 +97,8 @@ class ChildProcess:
 
 def _environment(settings: Settings, temporary: Path, *, pipe: int) -> dict[str, str]:
     threads = max(1, (os.cpu_count() or 1) // settings.concurrency)
-    environment = {"POLARS_MAX_THREADS": str(threads)} | dict(os.environ) | settings.environment()
+    chosen = {"POLARS_MAX_THREADS": str(threads), "MALLOC_MMAP_THRESHOLD_": str(MMAP_BYTES)}
+    environment = chosen | dict(os.environ) | settings.environment()
     environment |= {name.upper(): "-" for name in KEPT_FROM_CHILDREN}
     return environment | {
         PIPE_FD: str(pipe),

@@ -13,8 +13,10 @@ from gristmill.settings import MIB, Settings
 from gristmill.worker.attempt import Attempt
 from gristmill.worker.memory import usable_memory
 
-# For each slot. Afterwards it waits for the jobs that run, and for nothing else.
+# For each slot: how often the first in line is passed before it waits for the jobs that run and for nothing else, and
+# how many are held before no more are claimed.
 MOST_PASSES = 8
+MOST_HELD = 2
 
 
 def memory_to_share(settings: Settings) -> int:
@@ -35,6 +37,7 @@ class Room:
         self._total = total
         self._budget = budget
         self._most_passes = MOST_PASSES * slots
+        self._most_held = MOST_HELD * slots
         self._line: deque[Attempt] = deque()
         self._taken: dict[int, int] = {}
         self._passes = 0
@@ -47,9 +50,9 @@ class Room:
         return iter(list(self._line))
 
     @property
-    def passable(self) -> bool:
-        """Whether jobs may go before the first in line, which does not fit."""
-        return bool(self._line) and not self._fits(self._line[0]) and self._passes < self._most_passes
+    def open(self) -> bool:
+        """Whether a job that joins now may begin, if it is small enough."""
+        return not self._line or (self._passes < self._most_passes and len(self._line) < self._most_held)
 
     def join(self, attempt: Attempt, *, first: bool = False) -> None:
         """Wait in line."""

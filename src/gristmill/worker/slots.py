@@ -62,10 +62,8 @@ class ExecutorSlots:
 
     @property
     def free(self) -> int:
-        """Executors that wait for a job and have none coming. One that is held for want of memory keeps none of them
-        from work while others may pass it.
-        """
-        return max(0, len(self._takers) - len(self._room) + self._room.passable)
+        """Executors that wait for a job: none is coming to them, or only such as others may pass."""
+        return len(self._takers) if self._room.open else 0
 
     async def take(self) -> Attempt:
         """The next job for an executor that is ready for it. Its memory is taken until `release`."""
@@ -92,6 +90,8 @@ class ExecutorSlots:
         """Nothing runs for it any more: its memory is free for others."""
         self._room.release(attempt)
         self._hand_out()
+        if self._takers:
+            self._on_free()
 
     async def fill(self, attempts: Sequence[Attempt]) -> None:
         """Look up what the jobs work on and offer them.

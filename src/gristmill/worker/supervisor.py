@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from gristmill.db.engine import Database
 from gristmill.db.inputs import Inputs
 from gristmill.db.workers import deregister_worker
+from gristmill.domain.left import Paces
 from gristmill.domain.outcome import Interrupted
 from gristmill.errors import Unavailable
 from gristmill.objects import ObjectStore
@@ -111,10 +112,13 @@ class Supervisor:
         self._database = database
         self._attempts = Attempts()
         self._cleaner = Cleaner(settings, store)
-        self._completer = Completer(database, worker_id, self._attempts, self._cleaner, on_retry=self._retried)
+        paces = Paces()
+        self._completer = Completer(
+            database, worker_id, self._attempts, self._cleaner, on_retry=self._retried, paces=paces
+        )
         self._producer = Producer(settings, database, worker_id, self._attempts, self._completer)
         self._crew = hire(self._completer, on_free=self._producer.slot_freed)
-        self._heartbeat = HeartbeatSender(settings, database, worker_id, self._attempts)
+        self._heartbeat = HeartbeatSender(settings, database, worker_id, self._attempts, paces)
         self._chores: list[Chore] = [
             Rescuer(settings, database, on_jobs=self._producer.hurry),
             Sweeper(settings, database, store),
