@@ -1,7 +1,7 @@
 """How much memory a job will need, guessed before it runs, so that big jobs do not meet on one worker.
 
-The guess need not be right: what holds is the budget of the process that computes. Figures are peaks of processes that
-ran 4 M rows of four numbers and two texts (`python -m benches memory`), rounded up.
+The guess need not be right: what holds is the budget of the process that computes. The figures are rounded up from the
+peaks that `make test ARGS="tests/worker/test_memory.py --log-cli-level=info"` shows.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ TEXT_WIDTH = 48
 KEPT_PER_CELL = 16
 """A point and its weight, of each value while they are kept exactly."""
 KEPT_MOST = 128 * MIB
-DUPLICATES_PER_ROW = 120
+DUPLICATES_PER_ROW = 160
 """Hashes, row numbers and what sorting them takes, of each different row that a pass keeps."""
-DUPLICATES_ROWS = 2_097_152
+DUPLICATES_ROWS = 1_572_864
 INGEST_PER_BYTE = 2
 INGEST_MOST = 320 * MIB
 
