@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from gristmill.domain.job import JobStatus
+from gristmill.settings import Settings
+from gristmill.worker.watch import Watch
 from tests.worker.dropped_in import dropped_in
 from tests.worker.rig import Bench, executor_folders, running, scratch_folders
 from tests.worker.rig import ready as ready_dataset
@@ -74,3 +76,15 @@ async def test_a_death_by_another_hand_is_no_memory_limit(
         assert len(executor_folders(tmp_path)) == 1
     assert row.error is not None
     assert (row.attempt, row.error.code) == (2, "executor-lost")
+
+
+async def test_a_kill_by_the_kernel_is_known_by_its_count(settings: Settings) -> None:
+    counts = iter([7, 7, 8, 8])
+    watch = Watch(settings, also=nothing, kills=lambda: next(counts))
+    assert not watch.kernel_killed(), "what was killed before is not ours"
+    assert watch.kernel_killed()
+    assert not watch.kernel_killed()
+
+
+async def nothing() -> None:
+    """For a watch that does nothing else."""

@@ -18,14 +18,17 @@ KEPT_SHARE = 0.5
 
 
 class Watch:
-    """`also` is done at each look."""
+    """`also` is done at each look; `kills` counts what the kernel has killed for want of memory."""
 
-    def __init__(self, settings: Settings, *, also: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, settings: Settings, *, also: Callable[[], Awaitable[None]], kills: Callable[[], int] = oom_kills
+    ) -> None:
         self.budget = settings.executor_memory_mb * MIB
         self._stall_s = settings.stall_s
         self._also = also
         self._running: dict[int, Attempt] = {}
-        self._oom_kills = oom_kills()
+        self._kills = kills
+        self._killed = kills()
 
     def add(self, pid: int, attempt: Attempt) -> None:
         """The process computes for this attempt from now on."""
@@ -41,8 +44,8 @@ class Watch:
 
     def kernel_killed(self) -> bool:
         """Whether the kernel has killed for want of memory since we looked last."""
-        before, self._oom_kills = self._oom_kills, oom_kills()
-        return self._oom_kills > before
+        before, self._killed = self._killed, self._kills()
+        return self._killed > before
 
     async def run(self) -> None:
         while True:
