@@ -89,12 +89,13 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """`done` of `total` (None while unknown) rows or bytes in a named stage."""
+    """`done` of `total` (None while unknown) rows or bytes in a named stage. `seconds_left` is an estimate, if any."""
 
     stage: str
     done: int
     total: int | None = None
     unit: str = "rows"
+    seconds_left: int | None = None
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

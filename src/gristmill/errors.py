@@ -31,7 +31,10 @@
     │   ├── DatabaseUnavailable
     │   └── StoreUnavailable
     └── AttemptError                an attempt at a job ended without an outcome of its own
-        ├── ExecutorLost            the executor process died (signal, out of memory, crash)
+        ├── ExecutorLost            the executor process died (signal, crash)
+        │   └── OutOfMemory         the system had no memory left and killed it
+        ├── MemoryLimit             the job needed more memory than an executor may take; it would again
+        ├── Stalled                 the job did not get on for too long
         ├── WorkerLost              the worker's lease ran out
         ├── TimedOut                the job ran longer than its limit
         ├── Snooze                  a processor has to wait for something: the job goes back, no attempt burnt
@@ -242,6 +245,22 @@ class AttemptError(GristmillError):
 class ExecutorLost(AttemptError):
     code = "executor-lost"
     title = "The process that ran the job died"
+
+
+class OutOfMemory(ExecutorLost):
+    code = "out-of-memory"
+    title = "The machine ran out of memory"
+
+
+class MemoryLimit(AttemptError):
+    code = "memory-limit"
+    title = "The job needs more memory than it may take"
+    permanent = True
+
+
+class Stalled(AttemptError):
+    code = "stalled"
+    title = "The job did not get on"
 
 
 class WorkerLost(AttemptError):

@@ -92,6 +92,15 @@ class Settings(BaseSettings):
     poll_s: Seconds = Field(default=5.0, description="seconds between looks at the queue without a wake-up")
     listen_notify: bool = Field(default=True, description="use LISTEN/NOTIFY; false behind a transaction-pooling proxy")
     soft_stop_s: float = Field(default=20.0, ge=0, description="seconds running jobs get to finish after SIGTERM")
+    executor_memory_mb: int = Field(
+        default=512, ge=192, description="MiB one executor may take; a job that needs more fails with `memory-limit`"
+    )
+    worker_memory_mb: int | None = Field(
+        default=None,
+        ge=192,
+        description="MiB that running jobs may need together, by estimate; default: all budgets, or what is available",
+    )
+    stall_s: Seconds = Field(default=300.0, description="seconds a job may run without getting on before it is killed")
     job_timeout_s: int = Field(default=3600, ge=1, description="seconds a job may run unless it says otherwise")
     max_attempts: int = Field(default=5, ge=1, le=100, description="attempts a job gets unless it says otherwise")
     retry_base_s: Seconds = Field(default=1.0, description="backoff before the second attempt, at most, seconds")

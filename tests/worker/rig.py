@@ -1,6 +1,7 @@
 """Real worker processes, and what can be seen of them from outside: the database, the buckets, the process table."""
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import polars as pl
 import psutil
 
 from gristmill.db import claims, datasets, enqueue, jobs, outcomes
@@ -22,7 +24,7 @@ from gristmill.db.rows import JobRow, NewJob
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import DataFormat, Ingested
 from gristmill.domain.job import JobStatus
-from gristmill.domain.manifest import Manifest, original_key
+from gristmill.domain.manifest import PARQUET, Manifest, StoredFile, ingest_prefix, original_key, part_name
 from gristmill.domain.outcome import Completed
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
@@ -222,6 +224,25 @@ async def ingested(bench: Bench) -> UUID:
     return dataset_id
 
 
+async def ready(bench: Bench, *parts: pl.DataFrame) -> UUID:
+    """A dataset whose rows are these parts, in the bucket, without anybody having worked."""
+    frames = parts or (pl.DataFrame({"a": [1, 2, 3]}),)
+    dataset_id = await bench.dataset(b"a\n1\n")
+    (ingest,) = await claims.claim_jobs(bench.database, worker_id=uuid4(), limit=1, lease_s=60)
+    bucket, prefix = bench.settings.s3_datasets_bucket, ingest_prefix(str(dataset_id), ingest.lease)
+    files: list[StoredFile] = []
+    for ordinal, frame in enumerate(frames):
+        name, content = part_name(ordinal), io.BytesIO()
+        frame.write_parquet(content, row_group_size=122_880)
+        stored = await bench.store.put(bucket, prefix + name, content.getvalue(), PARQUET)
+        files.append(StoredFile(stored.key, name, PARQUET, stored.size_bytes, stored.sha256, frame.height))
+    columns = tuple(Column(name, str(kind)) for name, kind in frames[0].schema.items())
+    rows = sum(frame.height for frame in frames)
+    outcome = Completed(Manifest(bucket, prefix, tuple(files)), Ingested(columns, rows, rows, 0))
+    await outcomes.record_outcomes(bench.database, [Ending(ingest.id, ingest.lease, outcome)])
+    return dataset_id
+
+
 async def until(condition: Callable[[], Awaitable[bool]], promise: str) -> None:
     """Look again and again until it is so; a test fails with the promise when it never is."""
     deadline = time.monotonic() + LIMIT_S
@@ -239,7 +260,12 @@ def alive(pid: int) -> bool:
 
 def scratch_folders(above: Path) -> list[Path]:
     """The folders of the attempts that run, of all workers."""
-    return list(above.glob("gristmill-worker-*/*/"))
+    return list(above.glob("gristmill-worker-*/[0-9]*/"))
+
+
+def executor_folders(above: Path) -> list[Path]:
+    """The folders for temporary files of the executors that live, of all workers."""
+    return list(above.glob("gristmill-worker-*/executor-*/"))
 
 
 def worker_folders(above: Path) -> list[Path]:

@@ -14,11 +14,12 @@ from gristmill.domain.job import JobStatus
 from gristmill.domain.manifest import Manifest
 from gristmill.domain.outcome import Completed
 from gristmill.objects import ObjectStore
-from gristmill.settings import Settings
+from gristmill.settings import MIB, Settings
 from gristmill.worker.attempt import Attempts
 from gristmill.worker.cleaner import Cleaner
 from gristmill.worker.completer import Completer
 from gristmill.worker.producer import Producer
+from gristmill.worker.room import Room
 from gristmill.worker.slots import ExecutorSlots
 from tests.worker.rig import Bench, ingested, until
 
@@ -34,7 +35,8 @@ class Shop:
             database, self.worker_id, self.attempts, Cleaner(settings, store), on_retry=again.set
         )
         self.producer = Producer(settings, database, self.worker_id, self.attempts, self.completer)
-        self.slots = ExecutorSlots(Inputs(database), self.completer, on_free=self.producer.slot_freed)
+        room = Room(1024 * MIB, budget=512 * MIB, slots=2)
+        self.slots = ExecutorSlots(Inputs(database), self.completer, room, on_free=self.producer.slot_freed)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:

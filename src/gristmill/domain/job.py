@@ -51,12 +51,17 @@ class JobEvent(StrEnum):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far an attempt is: `done` of `total` (rows, or bytes while rows are unknown) in a named stage."""
+    """How far an attempt is: `done` of `total` (rows, or bytes while rows are unknown) in a named stage.
+
+    `seconds_left` until the end of the job is an estimate, from its own pace and that of jobs of its kind before it;
+    absent where nothing is known yet.
+    """
 
     stage: str
     done: int
     total: int | None = None
     unit: str = "rows"
+    seconds_left: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):

@@ -77,7 +77,8 @@ def ingest(
     """Read the original once, forward, and write its parts (and `rejected.parquet`, if any row was) to `output`.
 
     Blocking. `source()` opens the original at its start; `scratch` is an existing private folder for what does not
-    fit memory. Progress has the stages `read` (bytes of the original), `type` and `profile` (rows).
+    fit memory. Progress has the stages `read` (bytes of the original), for workbooks `sheet` (bytes of
+    its text), `type` and `profile` (rows).
 
     Raises UnsupportedFormat, BadData or TooLarge for what is wrong with the data; its text is not quoted in them.
     """
@@ -110,13 +111,22 @@ def _read_workbook(pieces: Iterator[bytes], task: _Task, dialect: dict[str, Any]
     """The chosen sheet, read as the CSV text it is turned into."""
     book = Workbook(task.scratch, task.limits, task.options.sheet)
     book.store(pieces)
-    text, rows = peek(book.text(), SAMPLE_BYTES)
+    text, rows = peek(_told(book.text(), task.progress), SAMPLE_BYTES)
     written = msgspec.structs.replace(task.options, delimiter=",", quote='"', escape="", comment="")
     loaded = _read_csv(text, rows, replace(task, options=written))
     found = {name: value for name, value in loaded.dialect.items() if name not in ("delimiter", "quote", "escape")}
     loaded.dialect = dialect | {"sheet": book.sheet} | found
     loaded.warnings[:0] = book.warnings
     return loaded
+
+
+def _told(pieces: Iterator[bytes], progress: OnProgress) -> Iterator[bytes]:
+    """The text of a sheet as it is made. The whole workbook was read before, and nothing else tells that it gets on."""
+    done = 0
+    for piece in pieces:
+        done += len(piece)
+        progress(Progress("sheet", done, None, "bytes"))
+        yield piece
 
 
 def _read_text(

@@ -5,7 +5,7 @@ that computes. Every call ends within its deadline. What fails is `StoreUnavaila
 `NotFound`.
 """
 
-from gristmill.objects.compute import ObjectOutput, ObjectSource, fetch, load, scan
+from gristmill.objects.compute import ObjectOutput, ObjectSource, load, scan
 from gristmill.objects.faults import classify
 from gristmill.objects.store import ListedObject, ListedUpload, ObjectStore
 from gristmill.objects.upload import Stored, UploadWriter
@@ -19,7 +19,6 @@ __all__ = [
     "Stored",
     "UploadWriter",
     "classify",
-    "fetch",
     "load",
     "scan",
 ]

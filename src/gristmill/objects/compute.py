@@ -182,11 +182,6 @@ def load(store: ObjectStore, bucket: str, files: Sequence[StoredFile]) -> list[p
     return [pl.read_parquet(io.BytesIO(content)).lazy() for content in contents]
 
 
-def fetch(store: ObjectStore, loop: asyncio.AbstractEventLoop, bucket: str, file: StoredFile) -> bytes:
-    """The content of one small file, with its digest checked. Raises as `load`."""
-    return _wait(loop, _whole(store, bucket, file))
-
-
 def row_group_rows(columns: int) -> int:
     """Rows of a row group: 122,880, fewer for wide tables, as a group is held in memory while it is written."""
     return max(MIN_ROW_GROUP_ROWS, min(ROW_GROUP_ROWS, ROW_GROUP_CELLS // max(1, columns)))

@@ -4,7 +4,7 @@ Rows are compared by two seeded 64-bit hashes, 128 bits together: among 10^9 dif
 taken for one is below 10^-20. Null equals null, NaN equals NaN, 0.0 equals -0.0.
 
 Memory is bounded: a pass keeps the rows whose first hash is below a bound, and lowers the bound when they get too
-many. What lies above is for the next pass.
+many. What lies above is for the next pass. The rows to drop are one bit for each row of the dataset.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,13 @@ from gristmill.domain.column import Column
 from gristmill.processors.columns import Family, batches, resolve
 from gristmill.processors.contract import ROW
 
-KEPT_ROWS = 2_097_152
-"""Different rows that one pass keeps: 50 MiB of hashes and row numbers."""
+KEPT_ROWS = 1_572_864
+"""Different rows that one pass keeps: 38 MiB of hashes and row numbers, some 160 bytes a row while they are sorted."""
 
 _SEEDS = (0x67726973, 0x6D696C6C)
 _COMPARABLE = frozenset(Family)
 Unsigned = npt.NDArray[np.uint64]
+Bits = npt.NDArray[np.uint8]
 
 
 class Keep(StrEnum):
@@ -50,7 +51,7 @@ class DuplicatePlan(msgspec.Struct, frozen=True, tag="duplicates"):
     keep: Keep
     kept_rows: int
     start: int = 0
-    drops: Unsigned = msgspec.field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+    drops: Bits = msgspec.field(default_factory=lambda: np.empty(0, dtype=np.uint8))
 
 
 class DuplicateState(msgspec.Struct, frozen=True, tag="duplicates"):
@@ -66,15 +67,20 @@ class DuplicateState(msgspec.Struct, frozen=True, tag="duplicates"):
     second: Unsigned
     rows: Unsigned
     many: npt.NDArray[np.bool_]
-    drops: Unsigned
+    drops: Bits
 
 
 class DuplicateFitted(msgspec.Struct, frozen=True, tag="duplicates_fitted"):
-    """The row numbers to drop, sorted."""
+    """The rows to drop: row n is bit n % 8 of byte n // 8; none beyond the last byte."""
 
     columns: tuple[str, ...]
     keep: Keep
-    drops: Unsigned
+    drops: Bits
+
+    @property
+    def dropped(self) -> int:
+        """How many rows."""
+        return int(np.bitwise_count(self.drops).sum())
 
 
 def plan(step: DropDuplicates, columns: Sequence[Column], pointer: str) -> DuplicatePlan:
@@ -87,28 +93,34 @@ def partial(frame: pl.LazyFrame, plan: DuplicatePlan) -> tuple[DuplicateState, i
     held, waiting, rows = [_empty(plan)], 0, 0
     for batch in batches(frame, plan.columns):
         rows += batch.height
-        waiting += batch.height
-        held.append(_hashed(batch, plan))
-        # Sorting costs by what is held: let it double before the next.
-        if waiting > max(len(held[0].first), plan.kept_rows // 2):
+        fresh = _below(_hashed(batch, plan), held[0].bound)
+        waiting += len(fresh.first)
+        held.append(fresh)
+        # Each sort goes over all that is held, so it waits for a good number of new ones.
+        if waiting > plan.kept_rows // 2:
             held, waiting = [merge(held)], 0
     return merge(held), rows
 
 
 def merge(states: Sequence[DuplicateState]) -> DuplicateState:
     bound = min((state.bound for state in states if state.bound is not None), default=None)
-    joined = DuplicateState(
-        states[0].keep,
-        states[0].kept_rows,
-        bound,
-        *(np.concatenate([getattr(state, name) for state in states]) for name in _ARRAYS),
+    states = [_below(state, bound) for state in states]
+    first = np.concatenate([state.first for state in states])
+    order = np.argsort(first)
+    # One array after the other, as each is put in order with a copy: all at once they were most of a job's memory.
+    second, rows, many = (
+        np.concatenate([getattr(state, name) for state in states])[order] for name in ("second", "rows", "many")
     )
-    return _shrink(_settle(_below(joined, bound)))
+    first.sort()
+    drops = _union([state.drops for state in states])
+    return _shrink(
+        _settle(DuplicateState(states[0].keep, states[0].kept_rows, bound, first, second, rows, many, drops))
+    )
 
 
 def finish(plan: DuplicatePlan, state: DuplicateState) -> DuplicateFitted | DuplicatePlan:
     """The fitted step, or the plan of the next pass."""
-    drops = np.unique(np.concatenate([plan.drops, state.drops]))
+    drops = _union([plan.drops, state.drops])
     if state.bound is not None:
         return msgspec.structs.replace(plan, start=state.bound, drops=drops)
     return DuplicateFitted(plan.columns, plan.keep, drops)
@@ -122,18 +134,39 @@ def apply(frame: pl.LazyFrame, fitted: DuplicateFitted) -> pl.LazyFrame:
 
     def stay(batch: pl.DataFrame) -> pl.DataFrame:
         rows = batch.get_column(ROW).to_numpy()
-        places = np.minimum(np.searchsorted(drops, rows), len(drops) - 1)
-        return batch.filter(pl.Series(drops[places] != rows))
+        places = (rows >> np.uint64(3)).astype(np.intp)
+        known = np.where(places < len(drops), drops[np.minimum(places, len(drops) - 1)], np.uint8(0))
+        return batch.filter(pl.Series(known & _bit(rows) == 0))
 
     return frame.map_batches(stay, streamable=True)
 
 
-_ARRAYS = ("first", "second", "rows", "many", "drops")
+_NO_BITS: Bits = np.empty(0, dtype=np.uint8)
+
+
+def _bit(rows: Unsigned) -> Bits:
+    return np.left_shift(np.uint8(1), (rows & np.uint64(7)).astype(np.uint8))
+
+
+def _bits(rows: Unsigned) -> Bits:
+    """The set of these row numbers."""
+    if len(rows) == 0:
+        return _NO_BITS
+    bits = np.zeros(int(rows.max()) // 8 + 1, dtype=np.uint8)
+    np.bitwise_or.at(bits, (rows >> np.uint64(3)).astype(np.intp), _bit(rows))
+    return bits
+
+
+def _union(sets: Sequence[Bits]) -> Bits:
+    longest = max(sets, key=len).copy()
+    for bits in sets:
+        longest[: len(bits)] |= bits
+    return longest
 
 
 def _empty(plan: DuplicatePlan) -> DuplicateState:
     none = np.empty(0, dtype=np.uint64)
-    return DuplicateState(plan.keep, plan.kept_rows, None, none, none, none, np.empty(0, dtype=np.bool_), none)
+    return DuplicateState(plan.keep, plan.kept_rows, None, none, none, none, np.empty(0, dtype=np.bool_), _NO_BITS)
 
 
 def _hashed(batch: pl.DataFrame, plan: DuplicatePlan) -> DuplicateState:
@@ -141,13 +174,12 @@ def _hashed(batch: pl.DataFrame, plan: DuplicatePlan) -> DuplicateState:
     first, second = (seen.hash_rows(seed).to_numpy() for seed in _SEEDS)
     open_ = first >= np.uint64(plan.start)
     rows = batch.get_column(ROW).to_numpy()[open_]
-    none = np.empty(0, dtype=np.uint64)
     many = np.zeros(len(rows), dtype=np.bool_)
-    return DuplicateState(plan.keep, plan.kept_rows, None, first[open_], second[open_], rows, many, none)
+    return DuplicateState(plan.keep, plan.kept_rows, None, first[open_], second[open_], rows, many, _NO_BITS)
 
 
 def _below(state: DuplicateState, bound: int | None) -> DuplicateState:
-    if bound is None:
+    if bound is None or state.bound == bound:
         return state
     inside = state.first < np.uint64(bound)
     return _taken(msgspec.structs.replace(state, bound=bound), inside)
@@ -160,8 +192,9 @@ def _taken(state: DuplicateState, index: npt.NDArray[np.bool_] | npt.NDArray[np.
 
 
 def _settle(state: DuplicateState) -> DuplicateState:
-    """One row left for each different row; the others go to `drops`. Only equal first hashes are looked at closely."""
-    state = _taken(state, np.argsort(state.first))
+    """Of rows in the order of their first hash, one left for each different row; the others go to `drops`. Only equal
+    first hashes are looked at closely.
+    """
     same = state.first[1:] == state.first[:-1]
     if not same.any():
         return state
@@ -186,12 +219,12 @@ def _settle(state: DuplicateState) -> DuplicateState:
         np.concatenate((left.second, right.second)),
         np.concatenate((left.rows, right.rows)),
         np.concatenate((left.many, right.many)),
-        np.concatenate((state.drops, dropped)),
+        _union((state.drops, _bits(dropped))),
     )
 
 
 def _shrink(state: DuplicateState) -> DuplicateState:
-    """With too many rows, keep the lower half of the hashes. Drops above the bound are found again, and made unique."""
+    """With too many rows, keep the lower half of the hashes. Drops above the bound are found again."""
     size = len(state.first)
     if size <= state.kept_rows:
         return state

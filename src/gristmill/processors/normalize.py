@@ -274,7 +274,7 @@ def _apply(frame: pl.LazyFrame, step: StepFitted) -> pl.LazyFrame:
 def _dropped(step: StepFitted) -> int:
     match step:
         case DuplicateFitted():
-            return len(step.drops)
+            return step.dropped
         case FillFitted():
             return step.dropped
         case ClipFitted() | TextFitted() | RenameFitted() | ScaleFitted():

@@ -1,19 +1,25 @@
 """The attempts a worker has under way, and what asks them to stop."""
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 from enum import StrEnum
 
+import msgspec
+
 from gristmill.db.claims import Heartbeat
 from gristmill.domain.dataset import DatasetInput
 from gristmill.domain.job import Claim, Progress
+from gristmill.domain.left import Paces, seconds_left, work_of
 
 
 class StopReason(StrEnum):
     CANCELED = "canceled"
     LEASE_LOST = "lease_lost"
     TIMED_OUT = "timed_out"
+    STALLED = "stalled"
+    OVER_MEMORY = "over_memory"
 
 
 class Attempt:
@@ -24,6 +30,14 @@ class Attempt:
         # What it works on, once that is looked up.
         self.dataset: DatasetInput | None = None
         self.progress: Progress | None = None
+        # By this process's clock: when an executor began with it, and when it last got on.
+        self.computing_since = 0.0
+        self.moved_at = 0.0
+        self._stage_since = 0.0
+        self._computed_s = 0.0
+        # Bytes of memory that it will need, by estimate.
+        self.need = 0
+        self._held = False
         self.stop_reason: StopReason | None = None
         self._stop_asked: asyncio.Event | None = None
         # An executor has it, so there may be objects.
@@ -46,20 +60,63 @@ class Attempt:
                 self._stop_asked.set()
         return self._stop_asked
 
+    def begin(self) -> None:
+        """An executor begins with it."""
+        self.began = True
+        self.computing_since = self.moved_at = time.monotonic()
+
+    def end(self) -> None:
+        """Its executor has ended with it."""
+        self._computed_s = time.monotonic() - self.computing_since
+
+    def advance(self, progress: Progress) -> None:
+        """It got so far."""
+        if progress == self.progress:
+            return
+        self.moved_at = time.monotonic()
+        if self.progress is None or progress.stage != self.progress.stage:
+            self._stage_since = self.moved_at
+        self.progress = progress
+
+    def held_first(self) -> bool:
+        """Note that it has to wait for memory. Answers whether that is new."""
+        before, self._held = self._held, True
+        return not before
+
+    def note_pace(self, paces: Paces) -> None:
+        """It is done: what it took tells of those to come."""
+        if self.dataset is not None:
+            paces.note(self.job.kind, work_of(self.dataset), self._computed_s)
+
     def ask_to_stop(self, reason: StopReason) -> None:
         """The first reason counts."""
         if self.stop_reason is None and not self.decided:
             self.stop_reason = reason
             self.stop_asked.set()
 
-    def beat(self) -> Heartbeat:
-        changed = self.progress if self.progress != self._told else None
+    def beat(self, paces: Paces) -> Heartbeat:
+        """Its sign of life; with its progress, and a guess at what is left, where that has changed."""
+        changed = None
+        if self.progress is not None and self.progress != self._told:
+            changed = self._estimated(self.progress, paces)
         return Heartbeat(self.job.id, self.job.lease, changed)
 
     def told(self, progress: Progress | None) -> None:
         """The database knows of this progress."""
         if progress is not None:
-            self._told = progress
+            self._told = msgspec.structs.replace(progress, seconds_left=msgspec.UNSET)
+
+    def _estimated(self, progress: Progress, paces: Paces) -> Progress:
+        assert self.dataset is not None  # noqa: S101 (an executor has it)
+        now = time.monotonic()
+        left = seconds_left(
+            progress,
+            work=work_of(self.dataset),
+            pace=paces.typical(self.job.kind),
+            elapsed_s=now - self.computing_since,
+            stage_s=now - self._stage_since,
+        )
+        return progress if left is None else msgspec.structs.replace(progress, seconds_left=math.ceil(left))
 
 
 class Attempts:

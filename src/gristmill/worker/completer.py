@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from gristmill.db.engine import Database
 from gristmill.db.outcomes import Ending, ended_attempts, record_outcomes
 from gristmill.domain.job import JobStatus
+from gristmill.domain.left import Paces
 from gristmill.domain.outcome import Failed, Interrupted, Outcome, Retry, outcome_name
 from gristmill.errors import InternalError, Unavailable
 from gristmill.telemetry import get_logger
@@ -47,11 +48,13 @@ class Completer:
         cleaner: Cleaner,
         *,
         on_retry: Callable[[], None],
+        paces: Paces | None = None,
     ) -> None:
         self._database = database
         self._attempts = attempts
         self._cleaner = cleaner
         self._on_retry = on_retry
+        self._paces = paces
         # No asyncio.Queue: it takes 4 us a job, and one wake-up is enough for a batch.
         self._waiting: deque[Decision] = deque()
         self._arrived = asyncio.Event()
@@ -147,6 +150,8 @@ class Completer:
             _tell(decision, name)
         if name != "completed" and _may_have_written(decision):
             self._cleaner.remove(job)
+        if name == "completed" and self._paces is not None:
+            attempt.note_pace(self._paces)
         if name in {"retry", "snoozed"}:
             self._on_retry()
         self._attempts.remove(attempt)

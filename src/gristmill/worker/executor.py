@@ -5,13 +5,22 @@ take ─▶ compute (child) ─▶ judge ─▶ hand over ─▶ take …
 
 import asyncio
 import random
+import signal
 from dataclasses import dataclass
 from typing import assert_never
-from uuid import UUID
 
 from gristmill.domain.outcome import Canceled, Outcome, Snoozed
 from gristmill.domain.retry import after_failure, backoff_s
-from gristmill.errors import ExecutorLost, GristmillError, Problem, ProcessFailed, TimedOut
+from gristmill.errors import (
+    ExecutorLost,
+    GristmillError,
+    MemoryLimit,
+    OutOfMemory,
+    Problem,
+    ProcessFailed,
+    Stalled,
+    TimedOut,
+)
 from gristmill.settings import Settings
 from gristmill.telemetry import get_logger
 from gristmill.worker.attempt import Attempt, StopReason
@@ -21,6 +30,7 @@ from gristmill.worker.protocol import Advanced, Broken, Done, Later, Ready, Run
 from gristmill.worker.scratch import Scratch
 from gristmill.worker.slots import ExecutorSlots
 from gristmill.worker.tasks import jittered
+from gristmill.worker.watch import Watch
 
 log = get_logger(__name__)
 
@@ -37,9 +47,13 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Died:
-    """The child died by itself, or by another's hand. `code` is its exit status, -9 for SIGKILL."""
+    """The child died by itself, or by another's hand. `code` is its exit status, -9 for SIGKILL.
+
+    `out_of_memory`: it was the kernel's, which has to end somebody when there is no memory left.
+    """
 
     code: int | None
+    out_of_memory: bool = False
 
 
 Answer = Done | Broken | Later | Stopped | Died
@@ -47,13 +61,13 @@ Answer = Done | Broken | Later | Stopped | Died
 
 class Executor:
     def __init__(
-        self, settings: Settings, worker_id: UUID, slots: ExecutorSlots, completer: Completer, scratch: Scratch
+        self, settings: Settings, slots: ExecutorSlots, completer: Completer, scratch: Scratch, watch: Watch
     ) -> None:
         self._settings = settings
-        self._worker_id = worker_id
         self._slots = slots
         self._completer = completer
         self._scratch = scratch
+        self._watch = watch
         self._rng = random.Random()
 
     async def run(self) -> None:
@@ -67,11 +81,11 @@ class Executor:
             try:
                 await self._use(child)
             finally:
-                await child.kill()
+                await self._end(child)
 
     async def _started(self) -> ChildProcess:
         for false_starts in range(MOST_FALSE_STARTS):
-            child = await ChildProcess.start(self._settings, self._scratch.folder)
+            child = await ChildProcess.start(self._settings, await self._scratch.temporary())
             ready = False
             try:
                 async with asyncio.timeout(READY_S):
@@ -80,15 +94,19 @@ class Executor:
                 log.warning("executor.killed", pid=child.pid, job_id=None, reason="not_ready")
             finally:
                 if not ready:
-                    await child.kill()
+                    await self._end(child)
             if ready:
                 log.info("executor.started", pid=child.pid)
                 return child
             await asyncio.sleep(jittered(2.0**false_starts))
         raise ProcessFailed(f"{MOST_FALSE_STARTS} executors in a row died before they were ready")
 
+    async def _end(self, child: ChildProcess) -> None:
+        await child.kill()
+        await self._scratch.remove(child.temporary)
+
     async def _use(self, child: ChildProcess) -> None:
-        """Give the child job after job, until it is dead."""
+        """Give the child job after job, until it is dead, or so full that the next one would not have its budget."""
         while not child.exited.done():
             attempt = await self._next(child)
             if attempt is None:
@@ -96,6 +114,9 @@ class Executor:
             answer = await self._compute(attempt, child)
             outcome = self._judge(attempt, answer)
             await self._hand_over(attempt, outcome)
+            if not child.exited.done() and (held := self._watch.kept_too_much(child.pid)) is not None:
+                log.info("executor.recycled", pid=child.pid, bytes=held)
+                return
 
     async def _next(self, child: ChildProcess) -> Attempt | None:
         taking = asyncio.create_task(self._slots.take(), name="take")
@@ -118,9 +139,11 @@ class Executor:
         When this returns, nothing runs for the attempt any more.
         """
         if attempt.stop_reason is not None:
+            self._slots.release(attempt)
             return Stopped(attempt.stop_reason)
         folder = self._scratch.place(attempt.job.lease)
-        attempt.began = True
+        attempt.begin()
+        self._watch.add(child.pid, attempt)
         answering = asyncio.create_task(self._answer(attempt, child, str(folder)), name=f"compute-{attempt.job.lease}")
         stopping = asyncio.create_task(attempt.stop_asked.wait(), name=f"stop-{attempt.job.lease}")
         try:
@@ -129,11 +152,14 @@ class Executor:
             )
             if answering.done():
                 answer = answering.result()
-                return Died(await child.kill()) if answer is None else answer
+                return await self._died(child) if answer is None else answer
             return await self._stop(attempt, child)
         finally:
             answering.cancel()
             stopping.cancel()
+            attempt.end()
+            self._watch.remove(child.pid)
+            self._slots.release(attempt)
             await self._scratch.remove(folder)
 
     async def _answer(self, attempt: Attempt, child: ChildProcess, folder: str) -> Done | Broken | Later | None:
@@ -142,11 +168,15 @@ class Executor:
         while True:
             match await child.receive():
                 case Advanced(progress=progress):
-                    attempt.progress = progress
+                    attempt.advance(progress)
                 case Done() | Broken() | Later() as answer:
                     return answer
                 case Ready() | None:
                     return None
+
+    async def _died(self, child: ChildProcess) -> Died:
+        code = await child.kill()
+        return Died(code, out_of_memory=code == -signal.SIGKILL and self._watch.kernel_killed())
 
     async def _stop(self, attempt: Attempt, child: ChildProcess) -> Stopped:
         reason = attempt.stop_reason or StopReason.TIMED_OUT
@@ -163,8 +193,9 @@ class Executor:
                 return self._failure(attempt, problem, permanent=permanent)
             case Later(delay_s=seconds):
                 return Snoozed(seconds)
-            case Died(code=code):
-                return self._failed_by(attempt, ExecutorLost(_how_it_died(code)))
+            case Died(code=code, out_of_memory=out_of_memory):
+                error = OutOfMemory if out_of_memory else ExecutorLost
+                return self._failed_by(attempt, error(_how_it_died(code)))
             case Stopped(reason=reason):
                 return self._stopped(attempt, reason)
             case _ as never:
@@ -174,6 +205,10 @@ class Executor:
         match reason:
             case StopReason.TIMED_OUT:
                 return self._failed_by(attempt, TimedOut(f"It took longer than {attempt.job.timeout_s} s"))
+            case StopReason.STALLED:
+                return self._failed_by(attempt, Stalled(f"It did not get on for {self._settings.stall_s:g} s"))
+            case StopReason.OVER_MEMORY:
+                return self._failed_by(attempt, MemoryLimit(_what_would_help(self._settings.executor_memory_mb)))
             case StopReason.CANCELED:
                 return Canceled()
             case StopReason.LEASE_LOST:
@@ -205,3 +240,10 @@ def _how_it_died(code: int | None) -> str:
     if code is not None and code < 0:
         return f"The process that ran the job was ended by signal {-code}"
     return f"The process that ran the job ended with code {code}"
+
+
+def _what_would_help(budget_mb: int) -> str:
+    return (
+        f"It needed more than the {budget_mb} MiB of memory that a job may take. What helps: fewer columns, a `subset`"
+        f" for drop_duplicates, methods that keep less, or a larger EXECUTOR_MEMORY_MB"
+    )

@@ -1,4 +1,6 @@
-"""Folders for temporary files: one a worker, in it one a job. Those of dead workers are removed by the next one."""
+"""Folders for temporary files: one a worker, in it one a job and one an executor, which libraries write to. Each goes
+with the death of whom it is for; those of dead workers are removed by the next one.
+"""
 
 import asyncio
 import fcntl
@@ -37,8 +39,12 @@ class Scratch:
         """Where one attempt makes its folder."""
         return self.folder / str(lease)
 
+    async def temporary(self) -> Path:
+        """A new folder for one executor."""
+        return Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="executor-", dir=self.folder))
+
     async def remove(self, path: Path) -> None:
-        """Remove an attempt's folder. Whatever used it is gone; a file that can't be removed goes with the worker's."""
+        """Remove such a folder. Whatever used it is gone; a file that can't be removed goes with the worker's."""
         await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
 
 

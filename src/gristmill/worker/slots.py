@@ -1,15 +1,23 @@
 """The seam between claiming and computing: the producer fills free slots, whoever computes empties them."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gristmill.db.inputs import Inputs
-from gristmill.domain.outcome import Failed, Interrupted
+from gristmill.domain.dataset import DatasetInput
+from gristmill.domain.job import Claim
+from gristmill.domain.memory import need_of
+from gristmill.domain.outcome import Canceled, Failed, Interrupted
 from gristmill.errors import InputFailed, Unavailable
-from gristmill.worker.attempt import Attempt
+from gristmill.telemetry import get_logger
+from gristmill.worker.attempt import Attempt, StopReason
 from gristmill.worker.completer import Completer
+from gristmill.worker.room import Room
+
+log = get_logger(__name__)
 
 
 class Slots(Protocol):
@@ -40,32 +48,50 @@ class Hire(Protocol):
 
 
 class ExecutorSlots:
-    """One slot for each executor that waits for a job. Executors `take`; `on_free` is called when one begins to."""
+    """One slot for each executor that waits for a job. Executors `take`; `on_free` is called when there is one more.
 
-    def __init__(self, inputs: Inputs, completer: Completer, *, on_free: Callable[[], None]) -> None:
+    A job begins when it fits into the worker's memory beside those that run.
+    """
+
+    def __init__(self, inputs: Inputs, completer: Completer, room: Room, *, on_free: Callable[[], None]) -> None:
         self._inputs = inputs
         self._completer = completer
+        self._room = room
         self._on_free = on_free
-        self._offered: asyncio.Queue[Attempt] = asyncio.Queue()
-        self._waiting = 0
+        self._takers: deque[asyncio.Future[Attempt]] = deque()
 
     @property
     def free(self) -> int:
-        """Executors that wait for a job and have none coming."""
-        return max(0, self._waiting - self._offered.qsize())
+        """Executors that wait for a job: none is coming to them, or only such as others may pass."""
+        return len(self._takers) if self._room.open else 0
 
     async def take(self) -> Attempt:
-        """The next job for an executor that is ready for it."""
-        self._waiting += 1
+        """The next job for an executor that is ready for it. Its memory is taken until `release`."""
+        taker: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
+        self._takers.append(taker)
+        self._hand_out()
         self._on_free()
         try:
-            return await self._offered.get()
-        finally:
-            self._waiting -= 1
+            return await taker
+        except asyncio.CancelledError:
+            if taker in self._takers:
+                self._takers.remove(taker)
+            elif not taker.cancelled():
+                self.put_back(taker.result())
+            raise
 
     def put_back(self, attempt: Attempt) -> None:
         """Offer an attempt again that its executor could not begin."""
-        self._offered.put_nowait(attempt)
+        self._room.release(attempt)
+        self._room.join(attempt, first=True)
+        self._hand_out()
+
+    def release(self, attempt: Attempt) -> None:
+        """Nothing runs for it any more: its memory is free for others."""
+        self._room.release(attempt)
+        self._hand_out()
+        if self._takers:
+            self._on_free()
 
     async def fill(self, attempts: Sequence[Attempt]) -> None:
         """Look up what the jobs work on and offer them.
@@ -85,4 +111,30 @@ class ExecutorSlots:
                 gone = InputFailed("The job whose result it takes as data has none any more.")
                 await self._completer.submit(attempt, Failed(gone.problem()))
             else:
-                self._offered.put_nowait(attempt)
+                attempt.need = _need(attempt.job, attempt.dataset)
+                self._room.join(attempt)
+        self._hand_out()
+        for attempt in self._room:
+            if attempt.held_first():
+                log.info("job.held", job_id=str(attempt.job.id), lease=attempt.job.lease, bytes=attempt.need)
+
+    async def end_stopped(self) -> None:
+        """End those in line that are asked to stop: no executor is needed for it."""
+        for attempt in self._room:
+            if attempt.stop_reason is None:
+                continue
+            self._room.leave(attempt)
+            if attempt.stop_reason is StopReason.CANCELED:
+                await self._completer.submit(attempt, Canceled())
+            else:
+                self._completer.drop(attempt)
+
+    def _hand_out(self) -> None:
+        while self._takers and (attempt := self._room.admit()) is not None:
+            self._takers.popleft().set_result(attempt)
+
+
+def _need(job: Claim, dataset: DatasetInput) -> int:
+    return need_of(
+        job.kind, bytes(job.params), columns=dataset.columns, rows=dataset.rows, size_bytes=dataset.size_bytes
+    )

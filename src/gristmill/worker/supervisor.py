@@ -12,10 +12,11 @@ from uuid import UUID, uuid4
 from gristmill.db.engine import Database
 from gristmill.db.inputs import Inputs
 from gristmill.db.workers import deregister_worker
+from gristmill.domain.left import Paces
 from gristmill.domain.outcome import Interrupted
 from gristmill.errors import Unavailable
 from gristmill.objects import ObjectStore
-from gristmill.settings import Settings
+from gristmill.settings import MIB, Settings
 from gristmill.telemetry import frames, get_logger
 from gristmill.worker.attempt import Attempts
 from gristmill.worker.cleaner import Cleaner
@@ -28,11 +29,13 @@ from gristmill.worker.notifier import Notifier
 from gristmill.worker.producer import Producer
 from gristmill.worker.pruner import Pruner
 from gristmill.worker.rescuer import Rescuer
+from gristmill.worker.room import Room, memory_to_share
 from gristmill.worker.scheduler import Scheduler
 from gristmill.worker.scratch import Scratch
 from gristmill.worker.slots import Crew, ExecutorSlots, Hire
 from gristmill.worker.sweeper import Sweeper
 from gristmill.worker.tasks import Chore, first_of, persist, run_chore
+from gristmill.worker.watch import Watch
 
 log = get_logger(__name__)
 
@@ -52,13 +55,12 @@ async def run_worker(settings: Settings) -> int:
         ObjectStore.open(settings) as store,
         Scratch.open(settings, worker_id) as scratch,
     ):
-        hire = partial(hire_executors, settings, worker_id, database, scratch)
+        hire = partial(hire_executors, settings, database, scratch)
         return await Supervisor(settings, worker_id, database, store, hire).run()
 
 
 def hire_executors(
     settings: Settings,
-    worker_id: UUID,
     database: Database,
     scratch: Scratch,
     completer: Completer,
@@ -66,9 +68,12 @@ def hire_executors(
     on_free: Callable[[], None],
 ) -> Crew:
     """Child processes that compute, each with a slot of its own."""
-    slots = ExecutorSlots(Inputs(database), completer, on_free=on_free)
-    executors = [Executor(settings, worker_id, slots, completer, scratch) for _ in range(settings.concurrency)]
-    return Crew(slots, [executor.run() for executor in executors])
+    budget = settings.executor_memory_mb * MIB
+    room = Room(memory_to_share(settings), budget=budget, slots=settings.concurrency)
+    slots = ExecutorSlots(Inputs(database), completer, room, on_free=on_free)
+    watch = Watch(settings, also=slots.end_stopped)
+    executors = [Executor(settings, slots, completer, scratch, watch) for _ in range(settings.concurrency)]
+    return Crew(slots, [watch.run(), *(executor.run() for executor in executors)])
 
 
 class StopSignals:
@@ -108,10 +113,13 @@ class Supervisor:
         self._database = database
         self._attempts = Attempts()
         self._cleaner = Cleaner(settings, store)
-        self._completer = Completer(database, worker_id, self._attempts, self._cleaner, on_retry=self._retried)
+        paces = Paces()
+        self._completer = Completer(
+            database, worker_id, self._attempts, self._cleaner, on_retry=self._retried, paces=paces
+        )
         self._producer = Producer(settings, database, worker_id, self._attempts, self._completer)
         self._crew = hire(self._completer, on_free=self._producer.slot_freed)
-        self._heartbeat = HeartbeatSender(settings, database, worker_id, self._attempts)
+        self._heartbeat = HeartbeatSender(settings, database, worker_id, self._attempts, paces)
         self._chores: list[Chore] = [
             Rescuer(settings, database, on_jobs=self._producer.hurry),
             Sweeper(settings, database, store),
@@ -132,7 +140,7 @@ class Supervisor:
         slots = self._settings.concurrency
         async with StopSignals.caught() as signals:
             producing = self._start("producer", self._producer.run(self._crew.slots))
-            computing = [self._start(f"executor-{n}", work) for n, work in enumerate(self._crew.tasks)]
+            computing = [self._start(f"crew-{n}", work) for n, work in enumerate(self._crew.tasks)]
             completing = self._start("completer", self._completer.run())
             cleaning = self._start("cleaner", self._cleaner.run())
             self._start_side_tasks()

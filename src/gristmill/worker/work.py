@@ -13,7 +13,7 @@ from gristmill.domain.job import INGEST_KIND, ClaimedJob, Progress
 from gristmill.domain.manifest import KEPT_NAME, Manifest, StoredFile, original_key
 from gristmill.domain.outcome import Completed
 from gristmill.domain.output import OnProgress
-from gristmill.errors import BadData, GristmillError, InternalError, Snooze
+from gristmill.errors import BadData, GristmillError, InternalError, MemoryLimit, Snooze
 from gristmill.ingest import IngestOptions, Limits, ingest
 from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, fetch, load, scan
 from gristmill.processors import AnyProcessor, find
@@ -120,7 +120,7 @@ class Workbench:
         if stored is None or job.dataset.derived:
             return None
         file = next((file for file in stored.files if file.name == KEPT_NAME), None)
-        return None if file is None else fetch(self._store, self._loop, stored.bucket, file)
+        return None if file is None else self._store.small.get(stored.bucket, file.key, sha256=file.sha256)
 
     def _parts(self, job: ClaimedJob, *, whole: bool) -> list[Part]:
         """The parts; `whole`: all of them will be read."""
@@ -167,6 +167,9 @@ def broken(error: BaseException, job: ClaimedJob) -> Broken:
     """An exception as the problem of its job. What is not one of ours gets an id, and its frames go to the log."""
     if isinstance(error, GristmillError):
         return Broken(error.problem(), error.permanent)
+    if isinstance(error, MemoryError):  # asked for at once, so the system said no; it would again
+        limit = MemoryLimit("It asked for more memory than the system gives. Fewer columns or rows would help")
+        return Broken(limit.problem(), limit.permanent)
     told = classify(error) if isinstance(error, Exception) else InternalError(type(error).__name__)
     if not isinstance(told, InternalError):
         return Broken(told.problem(), told.permanent)

@@ -1,0 +1,28 @@
+"""`drop_duplicates` keeps what Polars' own `unique` keeps, also where one pass can hold few of the rows."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from gristmill.processors import duplicates
+from gristmill.processors.duplicates import Keep
+from tests.processors.folder import process
+
+ROWS = 20_000
+
+
+@pytest.mark.parametrize("keep", [Keep.FIRST, Keep.LAST, Keep.NONE])
+@pytest.mark.parametrize("kept_rows", [500, ROWS])
+def test_beside_polars(keep: Keep, kept_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "KEPT_ROWS", kept_rows)
+    rng = np.random.default_rng(7)
+    frame = pl.DataFrame({"a": rng.integers(0, 3000, ROWS), "b": rng.integers(0, 3, ROWS)})
+    finished, folder = process(
+        "normalize", frame, {"steps": [{"op": "drop_duplicates", "keep": keep.value}]}, tmp_path, parts=7
+    )
+    expected = frame.unique(keep=keep.value, maintain_order=True)
+    assert folder.rows.equals(expected)
+    assert finished.rows_dropped == ROWS - expected.height > 0
+    assert folder.report["steps"][0]["rows_dropped"] == finished.rows_dropped

@@ -1,0 +1,63 @@
+"""Executors stay under their budget, however many rows there are."""
+
+import asyncio
+import logging
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import polars as pl
+
+from gristmill.domain.job import JobStatus
+from tests.worker.rig import Bench, WorkerProcess, ready, running
+
+log = logging.getLogger(__name__)
+
+PARTS = 3
+PART_ROWS = 1_000_000
+BUDGET_KIB = 512 * 1024
+JOBS = {
+    "metrics": ("metrics", b'{"columns": ["a"]}'),
+    "anomalies": ("anomalies", b"{}"),
+    "scale": ("normalize", b'{"steps": [{"op": "scale", "method": "zscore"}]}'),
+    "duplicates": ("normalize", b'{"steps": [{"op": "drop_duplicates"}]}'),
+}
+
+
+def part(ordinal: int) -> pl.DataFrame:
+    """A million rows, all different."""
+    rng = np.random.default_rng(ordinal)
+    rows = np.arange(ordinal * PART_ROWS, (ordinal + 1) * PART_ROWS)
+    return pl.DataFrame({"a": rng.normal(size=PART_ROWS), "b": rows, "t": rng.integers(0, 50_000, PART_ROWS)}).cast(
+        {"t": pl.String}
+    )
+
+
+async def peak_kib(bench: Bench, worker: WorkerProcess, job_id: UUID) -> int:
+    """The largest VmHWM of an executor until the job is done."""
+    peak = 0
+    while True:
+        for pid in worker.children():
+            peak = max(peak, high_water(pid))
+        row = await bench.look(job_id)
+        if row.status.final:
+            assert row.status is JobStatus.COMPLETED, row.error
+            return peak
+        await asyncio.sleep(0.05)
+
+
+def high_water(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+
+
+async def test_peaks(bench: Bench, environment: dict[str, str], tmp_path: Path) -> None:
+    dataset_id = await ready(bench, *(part(ordinal) for ordinal in range(PARTS)))
+    async with running(environment, tmp_path) as worker:
+        for name, (kind, params) in JOBS.items():
+            peak = await peak_kib(bench, worker, await bench.job(dataset_id, kind, params))
+            log.info("%s: %d MiB at %d rows", name, peak // 1024, PARTS * PART_ROWS)
+            assert 0 < peak < BUDGET_KIB, name
