@@ -60,12 +60,13 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
     """Cleans a dataset and brings its numbers to one scale, by steps in the order given.
 
     - `drop_duplicates`: rows that are the same in the `subset` columns (default: all); `keep` first, last or none.
-    - `fill_nulls`: `mean`, `median`, `mode`, a `constant`, or `drop` the rows. NaN counts as missing.
+    - `fill_nulls`: `mean`, `median`, `mode`, a `constant`, the value `forward` from above, or `drop` the rows.
+      NaN counts as missing.
     - `clip`: numbers beyond `low` and `high`, or beyond each column's `quantiles`, become that bound (winsorizing).
     - `clean_text`: `unicode` normal form, `trim`, `collapse` white space, `case`, `null_tokens`, `date_format`.
     - `rename_columns`: names in `snake_case`.
-    - `scale`: `zscore`, `minmax` (into `range`), `robust`, `maxabs` or `quantile`, as scikit-learn's scalers.
-      A constant column becomes 0.
+    - `scale`: `zscore`, `minmax` (into `range`), `robust`, `maxabs`, `quantile` or `power` (Yeo-Johnson), as
+      scikit-learn's scalers. A constant column becomes 0.
 
     Each step is fitted on the data as the steps before it leave it. Null, NaN and infinite values take no part in a
     fit; what a step does not fill stays. All fitted figures are exact but the quantiles of
