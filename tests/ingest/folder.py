@@ -9,6 +9,7 @@ import polars as pl
 
 from gristmill.domain.dataset import Ingested
 from gristmill.domain.job import Progress
+from gristmill.domain.output import OutputFormat
 from gristmill.ingest import Limits
 
 
@@ -19,7 +20,8 @@ class Folder:
         self.path = path
         self.names: list[str] = []
 
-    def table(self, name: str, frame: pl.LazyFrame) -> int:
+    def table(self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET) -> int:
+        assert form is OutputFormat.PARQUET
         self.names.append(name)
         frame.sink_parquet(self.path / name)
         return int(pl.scan_parquet(self.path / name).select(pl.len()).collect().item())

@@ -18,10 +18,12 @@ from gristmill.db.jobs import get_jobs
 from gristmill.db.rows import DatasetRow, JobRow
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import DatasetStatus
+from gristmill.domain.output import OutputFormat
 from gristmill.domain.reuse import dataset_digest, reuse_key
 from gristmill.errors import DatasetFailed, Fault, GristmillError, InvalidRequest, NotFound, UnknownKind
 from gristmill.processors import AnyProcessor, find
 from gristmill.processors.contract import decode_params
+from gristmill.processors.run import planned
 from gristmill.settings import Settings
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
@@ -175,7 +177,7 @@ def _checked(
         dataset_id, columns, input_job_id = source.dataset_id, _columns_of(source), source.id
         digest = source.reuse_key
     if columns is not None:
-        processor.plan(columns, params)
+        planned(processor, columns, params)
     encoded = msgspec.json.encode(params)
     key = reuse_key(digest, kind=processor.kind, version=processor.version, params=encoded) if digest else None
     return NewJob(
@@ -210,7 +212,17 @@ def _input_of(request: JobRequest, sources: Sources, processors: Processors) -> 
     if job.kind not in processors or not processors[job.kind].makes_rows():
         fault = Fault("/input/job_id", f"A job of kind {job.kind} makes no rows.")
         raise InvalidRequest("The result of that job is not a table.", errors=(fault,))
+    form = _form_of(job)
+    if form != OutputFormat.PARQUET:
+        fault = Fault("/input/job_id", "Its result is not written as Parquet: only that can be taken as data.")
+        raise InvalidRequest("The result of that job can't be taken as data.", errors=(fault,))
     return job
+
+
+def _form_of(job: JobRow) -> object:
+    """What a job's tables are, or will be, written as. Its params may be another program's, and of any form."""
+    params = msgspec.json.decode(job.params)
+    return params.get("output_format", OutputFormat.PARQUET) if isinstance(params, dict) else OutputFormat.PARQUET
 
 
 def _columns_of(job: JobRow) -> tuple[Column, ...] | None:

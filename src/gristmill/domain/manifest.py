@@ -37,6 +37,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 PARQUET = "application/vnd.apache.parquet"
+ARROW = "application/vnd.apache.arrow.file"
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"

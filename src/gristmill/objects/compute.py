@@ -4,11 +4,12 @@ import asyncio
 import io
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, TypeVar, assert_never, cast
 
 import polars as pl
 
-from gristmill.domain.manifest import PARQUET, StoredFile
+from gristmill.domain.manifest import StoredFile
+from gristmill.domain.output import OutputFormat
 from gristmill.objects.keys import checked_prefix
 from gristmill.objects.store import ObjectStore
 from gristmill.objects.upload import OnUploadId, Stored, UploadWriter
@@ -51,25 +52,17 @@ class ObjectOutput:
         """The files that are whole, in the order they were written."""
         return tuple(self._files)
 
-    def table(self, name: str, frame: pl.LazyFrame) -> int:
-        """Stream a frame into the Parquet file `name`; answers its rows. The same frame gives the same bytes.
+    def table(self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET) -> int:
+        """Stream a frame into the file `name`; answers its rows. The same frame gives the same bytes.
 
         Raises:
             StoreUnavailable: it could not be stored.
             Whatever the query raises; the upload is aborted then.
         """
-        columns = len(frame.collect_schema())
         counted, heights = _counted(frame)
-        sink = _Sink(self._loop, self._writer(name, PARQUET))
+        sink = _Sink(self._loop, self._writer(name, form.media_type))
         try:
-            counted.sink_parquet(
-                cast("IO[bytes]", sink),  # Polars calls write, flush and close only
-                engine="streaming",
-                compression="zstd",
-                statistics=True,
-                row_group_size=row_group_rows(columns),
-                maintain_order=True,
-            )
+            _sink(counted, cast("IO[bytes]", sink), form)  # Polars calls write, flush and close only
             stored = sink.finish()
         except BaseException as error:
             sink.abort(error)
@@ -77,7 +70,7 @@ class ObjectOutput:
                 raise sink.failure from error  # Polars tells it as a ComputeError of its own
             raise
         rows = sum(heights)
-        self._files.append(_stored_file(name, PARQUET, stored, rows))
+        self._files.append(_stored_file(name, form.media_type, stored, rows))
         return rows
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
@@ -254,6 +247,28 @@ class _Prefetch:
 async def _whole(store: ObjectStore, bucket: str, file: StoredFile) -> bytes:
     async with aclosing(store.stream(bucket, file.key, chunk_size=MIB, sha256=file.sha256)) as chunks:
         return b"".join([chunk async for chunk in chunks])
+
+
+def _sink(frame: pl.LazyFrame, target: IO[bytes], form: OutputFormat) -> None:
+    rows = row_group_rows(len(frame.collect_schema()))
+    match form:
+        case OutputFormat.PARQUET:
+            frame.sink_parquet(
+                target,
+                engine="streaming",
+                compression="zstd",
+                statistics=True,
+                row_group_size=rows,
+                maintain_order=True,
+            )
+        case OutputFormat.CSV:
+            frame.sink_csv(target, engine="streaming", maintain_order=True)
+        case OutputFormat.NDJSON:
+            frame.sink_ndjson(target, engine="streaming", maintain_order=True)
+        case OutputFormat.ARROW:
+            frame.sink_ipc(target, engine="streaming", compression="zstd", record_batch_size=rows, maintain_order=True)
+        case _:
+            assert_never(form)
 
 
 def _counted(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, list[int]]:

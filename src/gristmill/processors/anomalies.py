@@ -18,6 +18,7 @@ from gristmill.processors.columns import Chosen, Family, Names, resolve
 from gristmill.processors.contract import ROW, Again, Planned, Processor
 from gristmill.processors.densities import Counts, Grid, Tails
 from gristmill.processors.flagging import BEST, Counted, Judge, Ranked
+from gristmill.processors.forms import RowsParams
 from gristmill.processors.grouping import Grouped, Grouping, Season
 from gristmill.processors.quantiles import Search
 from gristmill.processors.spread import Pass, Spread
@@ -30,7 +31,7 @@ _NUMERIC = frozenset({Family.NUMBER})
 _OWN = ("row_number", "score", "column", "bound", "scores")
 
 
-class AnomaliesParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AnomaliesParams(RowsParams, frozen=True, forbid_unknown_fields=True):
     """What to look at, and how far is too far: a score, or a share of the rows."""
 
     columns: Annotated[Chosen | None, Meta(description="Numeric columns, by names or a pattern; null: all.")] = None

@@ -47,7 +47,8 @@ class Again(msgspec.Struct, Generic[L], frozen=True):
 class Processor(ABC, Generic[P, L, S, F]):
     """A kind of job. The docstring of a subclass is the published documentation of its kind.
 
-    `Params` is a frozen struct that forbids unknown fields; `example` are params that work.
+    `Params` is a frozen struct that forbids unknown fields; `example` are params that work. With rows in the result it
+    extends `forms.RowsParams`.
     Raise `version` whenever the same input would give other figures: finished work is reused by version.
     `table` names the one file that all parts are written to; without it, each part becomes a file.
     """

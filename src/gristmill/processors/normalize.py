@@ -17,6 +17,7 @@ from gristmill.processors.columns import batches
 from gristmill.processors.contract import ROW, Again, Planned, Processor
 from gristmill.processors.duplicates import DropDuplicates, DuplicateFitted, DuplicatePlan, DuplicateState
 from gristmill.processors.filling import FillFitted, FillNulls, FillPlan, FillState, Strategy
+from gristmill.processors.forms import RowsParams
 from gristmill.processors.recipe import Recipe, StepFitted, describe
 from gristmill.processors.scaling import Scale, ScaleFitted, ScalePlan, ScaleState
 
@@ -25,7 +26,7 @@ StepPlan = DuplicatePlan | FillPlan | ClipPlan | ScalePlan
 StepState = DuplicateState | FillState | ClipState | ScaleState
 
 
-class NormalizeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NormalizeParams(RowsParams, frozen=True, forbid_unknown_fields=True):
     """What to do: steps to fit and apply, or the document of steps that were fitted before."""
 
     steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=50, description="Done in this order.")] | None = (

@@ -10,9 +10,11 @@ import polars as pl
 from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
 from gristmill.domain.manifest import JSON, part_name
-from gristmill.domain.output import OnProgress, Output
+from gristmill.domain.output import OnProgress, Output, OutputFormat
 from gristmill.errors import BadData, InternalError
+from gristmill.processors import forms
 from gristmill.processors.contract import ROW, Again, Planned, Processor, finite
+from gristmill.processors.forms import RowsParams
 
 REPORT = "report.json"
 MOST_PASSES = 1000
@@ -51,10 +53,12 @@ def run(
     """
     if not parts:
         raise BadData("The dataset has no parts.")
-    plan = processor.plan(columns, params)
+    plan = planned(processor, columns, params)
     rows = sum(part.rows for part in parts)
     plan, fitted = _fit(processor, plan, parts, _Counter("fit", progress))
-    rows_out, table = _apply(processor, plan, fitted, parts, output=output, counter=_Counter("apply", progress))
+    rows_out, table = _apply(
+        processor, plan, fitted, parts, params=params, output=output, counter=_Counter("apply", progress)
+    )
     report = processor.report(plan, fitted)
     dropped = rows - rows_out
     if dropped < 0 or report.get("rows_out", rows_out) != rows_out:
@@ -64,6 +68,13 @@ def run(
     body = finite({"kind": processor.kind, "version": processor.version, **report})
     output.document(REPORT, msgspec.json.format(msgspec.json.encode(body), indent=2), JSON)
     return Finished(dict(msgspec.convert(body, dict[str, object])), rows, rows_out, dropped, table)
+
+
+def planned(processor: Processor[Any, Any, Any, Any], columns: Sequence[Column], params: msgspec.Struct) -> Any:
+    """The plan of a job, with all that can be checked before its data is read. Raises InvalidRequest."""
+    plan = processor.plan(columns, params)
+    forms.check(params, columns)
+    return plan
 
 
 def _fit(
@@ -87,10 +98,11 @@ def _apply(
     fitted: msgspec.Struct,
     parts: Sequence[Part],
     *,
+    params: msgspec.Struct,
     output: Output,
     counter: "_Counter",
 ) -> tuple[int, tuple[Column, ...]]:
-    """Write the tables. Answers how many rows they have together, and their columns."""
+    """Write the tables in the format asked for. Answers how many rows they have together, and their columns."""
     rows = sum(part.rows for part in parts)
     counter.expect(rows)
     tables = [processor.apply(frame, plan, fitted) for frame in _numbered(parts, counter)]
@@ -98,9 +110,12 @@ def _apply(
     if not written:
         return rows, ()
     columns = tuple(Column(name, str(kind)) for name, kind in written[0].collect_schema().items())
+    named = {part_name(ordinal): table for ordinal, table in enumerate(written)}
     if processor.table is not None:
-        return output.table(processor.table, pl.concat(written, how="vertical")), columns
-    return sum(output.table(part_name(ordinal), table) for ordinal, table in enumerate(written)), columns
+        named = {processor.table: pl.concat(written, how="vertical")}
+    form = params.output_format if isinstance(params, RowsParams) else OutputFormat.PARQUET
+    made = [output.table(form.named(name), forms.shaped(table, params), form) for name, table in named.items()]
+    return sum(made), columns
 
 
 def _numbered(parts: Sequence[Part], counter: "_Counter") -> Iterator[pl.LazyFrame]:
