@@ -93,5 +93,5 @@ def test_what_can_not_be_written_is_told_before_anything_runs(params: dict[str, 
     frame = pl.DataFrame({"n": [1], "bytes": [[b"x"]]})
     given = decode_params(KINDS["normalize"], msgspec.json.encode({"steps": [{"op": "drop_duplicates"}], **params}))
     with pytest.raises(InvalidRequest) as caught:
-        run.planned(KINDS["normalize"], columns_of(frame), given)
+        run.planned(KINDS["normalize"], columns_of(frame), given, {})
     assert [fault.pointer for fault in caught.value.errors] == [pointer]

@@ -17,6 +17,7 @@ from gristmill.db.dependents import Ended, input_failed
 from gristmill.db.engine import Database, Driver
 from gristmill.db.rows import JOB_COLUMNS, JobRow, job_row
 from gristmill.domain.job import JobStatus
+from gristmill.domain.source import Sources
 from gristmill.errors import NotFound
 
 # What is given for each job, and its type. Of many jobs most of it is the same: that is given once.
@@ -34,6 +35,7 @@ GIVEN = {
     "timeout_s": "int",
     "reuse_key": "text",
     "waits_for": "uuid",
+    "sources": "text",
 }
 
 # The datasets' rows are locked until we commit, so that their ingest can't settle them between our look and our insert.
@@ -45,10 +47,10 @@ WITH given AS MATERIALIZED (
     ORDER BY id FOR SHARE
 ){twins}, added AS (
     INSERT INTO jobs (id, owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, waits_for, blocked{reuse_columns})
+        scheduled_at, max_attempts, timeout_s, reuse_key, sources, waits_for, blocked{reuse_columns})
     SELECT given.id, $1, given.dataset_id, given.input_job_id, given.kind, given.kind_version, given.params::jsonb,
         given.labels::jsonb, given.priority, given.limit_key, coalesce(given.scheduled_at, now()), given.max_attempts,
-        given.timeout_s, given.reuse_key, {waits_for}, {waits_for} IS NOT NULL{reuse_values}
+        given.timeout_s, given.reuse_key, given.sources::jsonb, {waits_for}, {waits_for} IS NOT NULL{reuse_values}
     FROM given JOIN target ON target.id = given.dataset_id{reuse_join}
     ORDER BY given.place{reuse_conflict}
     RETURNING {returned}
@@ -89,8 +91,8 @@ PLAIN = ENQUEUE.format(
 ONE = """
 WITH added AS (
     INSERT INTO jobs (owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, waits_for, blocked)
-    SELECT owner, id, $3, $4, $5, $6::jsonb, $7::jsonb, $8, $9, coalesce($10, now()), $11, $12, $13,
+        scheduled_at, max_attempts, timeout_s, reuse_key, sources, waits_for, blocked)
+    SELECT owner, id, $3, $4, $5, $6::jsonb, $7::jsonb, $8, $9, coalesce($10, now()), $11, $12, $13, $15::jsonb,
         coalesce($14, CASE WHEN status = 'validating' THEN id END), $14 IS NOT NULL OR status = 'validating'
     FROM datasets WHERE owner = $1 AND id = $2 AND status IN ('validating', 'ready') FOR SHARE
     RETURNING id, owner, kind, priority, limit_key, blocked, waits_for, scheduled_at, created_at
@@ -139,8 +141,9 @@ WITH leader AS (
     RETURNING id
 ), added AS (
     INSERT INTO jobs (owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, reused_from, waits_for, blocked)
-    SELECT $1, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, coalesce($11, now()), $12, $13, $2, id, id, true
+        scheduled_at, max_attempts, timeout_s, reuse_key, sources, reused_from, waits_for, blocked)
+    SELECT $1, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, coalesce($11, now()), $12, $13, $2, $14::jsonb, id, id,
+        true
     FROM leader
     RETURNING *
 ), history AS (
@@ -163,7 +166,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job to enqueue. `params` and `labels` are JSON objects; `scheduled_at` None means now.
 
     With `input_job_id` it takes that job's result as its data; `dataset_id` is then the dataset of that job.
-    With a `reuse_key` it may be given the result of an identical job.
+    With a `reuse_key` it may be given the result of an identical job. `sources` are what its params name.
     """
 
     owner: str
@@ -179,6 +182,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     limit_key: str = ""
     input_job_id: UUID | None = None
     reuse_key: str | None = None
+    sources: Sources = ()
 
 
 async def enqueue_job(database: Database, job: NewJob) -> JobRow | None:
@@ -279,6 +283,7 @@ async def _join_leader(driver: Driver, job: NewJob) -> JobRow | None:
         job.scheduled_at,
         job.max_attempts,
         job.timeout_s,
+        _sources(job),
     )
     return None if record is None else job_row(dict(record))
 
@@ -311,7 +316,12 @@ def _values(job: NewJob, waits_for: Collection[UUID]) -> tuple[object, ...]:
         job.timeout_s,
         job.reuse_key,
         job.input_job_id if job.input_job_id in waits_for else None,
+        _sources(job),
     )
+
+
+def _sources(job: NewJob) -> str | None:
+    return msgspec.json.encode(job.sources).decode() if job.sources else None
 
 
 def _statement(form: str, owner: str, values: Sequence[tuple[object, ...]]) -> tuple[str, list[object]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Annotated, assert_never
+from uuid import UUID
 
 import msgspec
 import polars as pl
@@ -18,6 +19,7 @@ from gristmill.processors.contract import ROW, Again, Planned, Processor
 from gristmill.processors.duplicates import DropDuplicates, DuplicateFitted, DuplicatePlan, DuplicateState
 from gristmill.processors.filling import FillFitted, FillNulls, FillPlan, FillState, Strategy
 from gristmill.processors.forms import RowsParams
+from gristmill.processors.naming import ResultDocument, names
 from gristmill.processors.recipe import Recipe, StepFitted, describe
 from gristmill.processors.scaling import Scale, ScaleFitted, ScalePlan, ScaleState
 
@@ -33,6 +35,10 @@ class NormalizeParams(RowsParams, frozen=True, forbid_unknown_fields=True):
         None
     )
     fitted: Annotated[Recipe | None, Meta(description="The `fitted.json` of another result.")] = None
+    fitted_from: Annotated[
+        UUID | None,
+        names(ResultDocument("fitted.json", into="fitted"), "A completed job: its `fitted.json` is the document."),
+    ] = None
     inverse: Annotated[bool, Meta(description="Take scaled numbers back, by the document.")] = False
 
 
@@ -74,9 +80,9 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
     `quantile`, which can be approximate and are labelled.
 
     The result has every row that was not dropped, in the order of the dataset, and `fitted.json` with the fitted
-    figures of each step. Given as `fitted`, that document does the same to other data: numbers are scaled and gaps
-    filled as there, and rows dropped by the same rules. With `inverse`, scaled numbers (in Float64) and names are
-    taken back.
+    figures of each step. Given as `fitted`, or by the id of its job as `fitted_from`, that document does the same to
+    other data: numbers are scaled and gaps filled as there, and rows dropped by the same rules. With `inverse`, scaled
+    numbers (in Float64) and names are taken back.
     """
 
     kind = "normalize"

@@ -1,7 +1,8 @@
 """The driver: plan, fit over the parts in as many passes as asked for, apply, report. Pure but for `Output`."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -12,9 +13,10 @@ from gristmill.domain.job import Progress
 from gristmill.domain.manifest import JSON, part_name
 from gristmill.domain.output import OnProgress, Output, OutputFormat
 from gristmill.errors import BadData, InternalError
-from gristmill.processors import forms
-from gristmill.processors.contract import ROW, Again, Planned, Processor, finite
+from gristmill.processors import forms, naming
+from gristmill.processors.contract import ROW, Again, Fit, Planned, Processor, finite
 from gristmill.processors.forms import RowsParams
+from gristmill.processors.naming import OtherDataset
 
 REPORT = "report.json"
 MOST_PASSES = 1000
@@ -25,6 +27,13 @@ class Part(msgspec.Struct, frozen=True):
 
     frame: pl.LazyFrame
     rows: int
+
+
+class Other(msgspec.Struct, frozen=True):
+    """A dataset that a param names."""
+
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -45,17 +54,21 @@ def run(
     parts: Sequence[Part],
     output: Output,
     progress: OnProgress,
+    others: Mapping[str, Other] = MappingProxyType({}),
 ) -> Finished:
     """Run one job. Writes the tables, the documents and `report.json`, in this order.
+
+    `params` have the documents that they name in place; `others` are the datasets that they name, by param.
 
     Raises InvalidRequest for params that do not fit the columns, BadData for a dataset without parts, and
     InternalError where the rows do not balance.
     """
     if not parts:
         raise BadData("The dataset has no parts.")
-    plan = planned(processor, columns, params)
+    plan = planned(processor, columns, params, {name: other.columns for name, other in others.items()})
+    plan = processor.informed(plan, _survey(params, others, progress))
     rows = sum(part.rows for part in parts)
-    plan, fitted = _fit(processor, plan, parts, _Counter("fit", progress))
+    plan, fitted = _fit(processor, plan, parts, _Counter("fit", progress), name=processor.kind)
     rows_out, table = _apply(
         processor, plan, fitted, parts, params=params, output=output, counter=_Counter("apply", progress)
     )
@@ -70,26 +83,53 @@ def run(
     return Finished(dict(msgspec.convert(body, dict[str, object])), rows, rows_out, dropped, table)
 
 
-def planned(processor: Processor[Any, Any, Any, Any], columns: Sequence[Column], params: msgspec.Struct) -> Any:
-    """The plan of a job, with all that can be checked before its data is read. Raises InvalidRequest."""
+def planned(
+    processor: Processor[Any, Any, Any, Any],
+    columns: Sequence[Column],
+    params: msgspec.Struct,
+    others: Mapping[str, Sequence[Column]],
+) -> Any:
+    """The plan of a job, with all that can be checked before its data is read. Raises InvalidRequest.
+
+    `others` are the columns of the datasets that the params name, by param.
+    """
     plan = processor.plan(columns, params)
     forms.check(params, columns)
+    for name, survey in _surveys(params):
+        if name not in others:
+            raise naming.not_looked_up(name)
+        survey.plan(others[name], params)
     return plan
 
 
+def _surveys(params: msgspec.Struct) -> Iterator[tuple[str, Fit[Any, Any, Any, Any]]]:
+    for name, (_, named) in naming.given(params).items():
+        if isinstance(named, OtherDataset):
+            yield name, named.survey
+
+
+def _survey(params: msgspec.Struct, others: Mapping[str, Other], progress: OnProgress) -> dict[str, Any]:
+    """What is found in the datasets that the params name."""
+    found: dict[str, Any] = {}
+    for name, survey in _surveys(params):
+        plan = survey.plan(others[name].columns, params)
+        _, found[name] = _fit(survey, plan, others[name].parts, _Counter("survey", progress), name=name)
+    return found
+
+
 def _fit(
-    processor: Processor[Any, Any, Any, Any], plan: Planned, parts: Sequence[Part], counter: "_Counter"
+    fit: Fit[Any, Any, Any, Any], plan: Any, parts: Sequence[Part], counter: "_Counter", *, name: str
 ) -> tuple[Any, Any]:
     for _ in range(MOST_PASSES):
         counter.expect(sum(part.rows for part in parts))
-        stack = _Merging(processor)
+        stack = _Merging(fit)
         for frame in _numbered(parts, counter):
-            stack.add(processor.partial(frame, plan))
-        outcome = processor.finish(plan, stack.result())
+            stack.add(fit.partial(frame, plan))
+        outcome = fit.finish(plan, stack.result())
         if not isinstance(outcome, Again):
             return plan, outcome
         plan = outcome.plan
-    raise InternalError(f"{processor.kind}: not fitted after {MOST_PASSES} passes.")
+    raise InternalError(f"{name}: not fitted after {MOST_PASSES} passes.")
 
 
 def _apply(
@@ -154,8 +194,8 @@ class _Counter:
 class _Merging:
     """Merges states two by two like the digits of a binary counter: few are held, and no state is merged often."""
 
-    def __init__(self, processor: Processor[Any, Any, Any, Any]) -> None:
-        self._merge = processor.merge
+    def __init__(self, fit: Fit[Any, Any, Any, Any]) -> None:
+        self._merge = fit.merge
         self._held: list[tuple[int, Any]] = []
 
     def add(self, state: msgspec.Struct) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from gristmill.db.claims import Heartbeat
@@ -23,6 +23,8 @@ class Attempt:
         self.job = job
         # What it works on, once that is looked up.
         self.dataset: DatasetInput | None = None
+        # The datasets that its params name, by param.
+        self.others: Mapping[str, DatasetInput] = {}
         self.progress: Progress | None = None
         self.stop_reason: StopReason | None = None
         self._stop_asked: asyncio.Event | None = None
