@@ -1,17 +1,21 @@
 """The kind `metrics`: figures about a dataset and each of its columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 import polars as pl
 from polars import selectors as cs
 
 from gristmill.domain.column import Column
-from gristmill.processors import correlations, figures, frequencies, hashes, profile, spread, values
+from gristmill.processors import correlations, drift, figures, frequencies, hashes, profile, spread, values
 from gristmill.processors.columns import Family, batches, family, resolve
 from gristmill.processors.contract import Again, Planned, Processor
 from gristmill.processors.correlations import Comoments
+from gristmill.processors.drift import DriftPlan, DriftState
 from gristmill.processors.hashes import Hashes
+from gristmill.processors.naming import OtherDataset, names
 from gristmill.processors.profile import Caps, ColumnSeen, NumberSeen
 from gristmill.processors.spread import Spread
 
@@ -23,6 +27,9 @@ class MetricsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     columns: tuple[str, ...] | None = None
     correlations: bool = True
+    baseline_dataset_id: Annotated[
+        UUID | None, names(OtherDataset(drift.Survey()), "A ready dataset to compare the columns with.")
+    ] = None
 
 
 class Plan(Planned, frozen=True, kw_only=True):
@@ -33,6 +40,8 @@ class Plan(Planned, frozen=True, kw_only=True):
     spreads: tuple[Spread, ...]
     correlated: tuple[Column, ...]
     first: "State | None" = None
+    drift: DriftPlan | None = None
+    baseline: DriftState | None = None
 
 
 class State(msgspec.Struct, frozen=True):
@@ -41,6 +50,7 @@ class State(msgspec.Struct, frozen=True):
     columns: tuple[ColumnSeen, ...]
     repeated: Hashes = hashes.EMPTY
     comoments: Comoments | None = None
+    drift: DriftState | None = None
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -49,6 +59,7 @@ class Fitted(msgspec.Struct, frozen=True):
     spreads: tuple[Spread, ...]
     repeated: Hashes
     comoments: Comoments | None
+    drift: DriftState | None = None
 
 
 class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
@@ -61,6 +72,10 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
 
     NaN and infinite values are counted apart and take no part in the other figures. Everything is exact, but for the
     figures that a column's `accuracy` names: distinct and most frequent values where there are very many.
+
+    With a baseline, `drift` compares each column with that of the baseline: the population stability index and the
+    distance of Kolmogorov and Smirnov of numbers, the index of texts and booleans by their most frequent values, and
+    the shares of what is missing. The bins and conventions are stated; what is approximate says so, with its error.
     """
 
     kind = "metrics"
@@ -81,6 +96,15 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         spreads = tuple(wanted if family(column) is Family.NUMBER else idle for column in chosen)
         return Plan(columns=chosen, caps=caps, spreads=spreads, correlated=correlated, warnings=tuple(warnings))
 
+    def informed(self, plan: Plan, surveyed: Mapping[str, Any]) -> Plan:
+        if "baseline_dataset_id" not in surveyed:
+            return plan
+        baseline = surveyed["baseline_dataset_id"]
+        found = drift.warnings(baseline, plan.columns)
+        return msgspec.structs.replace(
+            plan, drift=drift.plan(plan.columns), baseline=baseline, warnings=(*plan.warnings, *found)
+        )
+
     def partial(self, frame: pl.LazyFrame, plan: Plan) -> State:
         whole = plan.first is None
         open_ = [place for place, known in enumerate(plan.spreads) if whole or not known.done]
@@ -99,7 +123,8 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
                 repeated = hashes.merge([repeated, hashes.of_rows(named, hashes.KEPT_ROWS)], hashes.KEPT_ROWS)
             if comoments is not None and batch.height:
                 comoments = correlations.merge([comoments, correlations.measure(batch, plan.correlated)])
-        return State(plan.caps, rows, tuple(seen), repeated, comoments)
+        moved = drift.look(frame, plan.drift) if whole and plan.drift is not None else None
+        return State(plan.caps, rows, tuple(seen), repeated, comoments, moved)
 
     def merge(self, states: Sequence[State]) -> State:
         caps = states[0].caps
@@ -110,6 +135,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
             tuple(profile.merge(column, caps) for column in zip(*(state.columns for state in states), strict=True)),
             hashes.merge([state.repeated for state in states], hashes.KEPT_ROWS),
             correlations.merge(comoments) if comoments else None,
+            drift.merge_some([state.drift for state in states]),
         )
 
     def finish(self, plan: Plan, state: State) -> Fitted | Again[Plan]:
@@ -122,7 +148,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
                 columns[place] = _with_bins(columns[place], seen)
         first = msgspec.structs.replace(first, columns=tuple(columns))
         if all(known.done for known in spreads):
-            return Fitted(first.rows, first.columns, tuple(spreads), first.repeated, first.comoments)
+            return Fitted(first.rows, first.columns, tuple(spreads), first.repeated, first.comoments, first.drift)
         return Again(msgspec.structs.replace(plan, spreads=tuple(spreads), first=first))
 
     def report(self, plan: Plan, fitted: Fitted) -> dict[str, object]:
@@ -137,6 +163,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
             "columns": entries,
             "dataset": _dataset(plan, fitted),
             "correlations": _correlations(plan, fitted),
+            **drift.section(plan.baseline, fitted.drift),
             "accuracy": "exact, but for what a column's accuracy names",
             "conventions": {
                 "std": "ddof 1",
