@@ -14,7 +14,7 @@ from gristmill.settings import Settings
 from tests.api.queue_side import complete, make_ready
 from tests.db.rows import enqueued, new_dataset
 
-SCALE = {"steps": [{"op": "scale", "method": "zscore"}]}
+SCALE: dict[str, Any] = {"steps": [{"op": "scale", "method": "zscore"}]}
 
 
 def document(column: str = "temperature", center: float = 3.0) -> bytes:
