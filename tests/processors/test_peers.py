@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from sklearn import preprocessing
 
-from gristmill.processors import normal, values
+from gristmill.processors import normal, ranks, values
 from tests.processors.folder import by_name, process
 
 ROWS = 6000
@@ -105,6 +105,26 @@ def test_correlations_equal_numpy_over_the_rows_that_are_there(parts: int, tmp_p
             there = ~np.isnan(COLUMNS[one]) & ~np.isnan(COLUMNS[other])
             wanted = np.corrcoef(COLUMNS[one][there], COLUMNS[other][there])[0, 1]
             assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12), (one, other)
+
+
+@pytest.mark.parametrize("parts", [1, 7])
+def test_rank_correlations_equal_pandas(parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, folder = process("metrics", FRAME, {"spearman": True}, tmp_path / "exact", parts=parts)
+    found = np.array(folder.report["correlations"]["spearman"], dtype=np.float64)
+    wanted = pd.DataFrame(COLUMNS).rank().corr().to_numpy()
+    assert folder.report["correlations"]["spearman_accuracy"] == {"label": "exact"}
+    assert np.allclose(found, wanted, rtol=1e-9, atol=1e-12)
+    whole = [place for place, name in enumerate(COLUMNS) if name != "missing"]
+    same = stats.spearmanr(pd.DataFrame(COLUMNS).drop(columns="missing")).statistic
+    assert np.allclose(found[np.ix_(whole, whole)], same, rtol=1e-9, atol=1e-12)
+    monkeypatch.setattr(ranks, "KEPT_VALUES", 1024)
+    _, folder = process("metrics", FRAME, {"spearman": True}, tmp_path / "rough", parts=parts)
+    accuracy = folder.report["correlations"]["spearman_accuracy"]
+    assert accuracy["label"] == "approximate"
+    # A rank is off by so much of all ranks on either side, and ranks have a standard deviation of 1 / sqrt(12) of them.
+    slack = 2 * math.sqrt(12) * accuracy["ranks_off_by_at_most_a_share_of"]
+    rough = np.array(folder.report["correlations"]["spearman"], dtype=np.float64)
+    assert 0 < np.abs(rough - wanted).max() < slack < 0.5
 
 
 def test_duplicates_and_frequencies_equal_pandas(tmp_path: Path) -> None:

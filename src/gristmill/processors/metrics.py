@@ -6,10 +6,11 @@ from uuid import UUID
 
 import msgspec
 import polars as pl
+from msgspec import Meta
 from polars import selectors as cs
 
 from gristmill.domain.column import Column
-from gristmill.processors import correlations, drift, figures, frequencies, hashes, profile, spread, values
+from gristmill.processors import correlations, drift, figures, frequencies, hashes, profile, ranks, spread, values
 from gristmill.processors.columns import Family, batches, family, resolve
 from gristmill.processors.contract import Again, Planned, Processor
 from gristmill.processors.correlations import Comoments
@@ -17,6 +18,7 @@ from gristmill.processors.drift import DriftPlan, DriftState
 from gristmill.processors.hashes import Hashes
 from gristmill.processors.naming import OtherDataset, names
 from gristmill.processors.profile import Caps, ColumnSeen, NumberSeen
+from gristmill.processors.ranks import Ranking, RankState
 from gristmill.processors.spread import Spread
 
 _ALL = frozenset(Family)
@@ -27,6 +29,9 @@ class MetricsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     columns: tuple[str, ...] | None = None
     correlations: bool = True
+    spearman: Annotated[bool, Meta(description="Rank correlations too; takes two further looks at the columns.")] = (
+        False
+    )
     baseline_dataset_id: Annotated[
         UUID | None, names(OtherDataset(drift.Survey()), "A ready dataset to compare the columns with.")
     ] = None
@@ -42,6 +47,7 @@ class Plan(Planned, frozen=True, kw_only=True):
     first: "State | None" = None
     drift: DriftPlan | None = None
     baseline: DriftState | None = None
+    ranking: Ranking | None = None
 
 
 class State(msgspec.Struct, frozen=True):
@@ -51,6 +57,7 @@ class State(msgspec.Struct, frozen=True):
     repeated: Hashes = hashes.EMPTY
     comoments: Comoments | None = None
     drift: DriftState | None = None
+    ranks: RankState | None = None
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -60,6 +67,7 @@ class Fitted(msgspec.Struct, frozen=True):
     repeated: Hashes
     comoments: Comoments | None
     drift: DriftState | None = None
+    ranking: Ranking | None = None
 
 
 class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
@@ -68,7 +76,8 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
     Numbers: count, null, NaN, infinite, distinct, extremes, sum, mean, std and variance (ddof 1), population skew and
     excess kurtosis, linear quantiles at 1, 5, 25, 50, 75, 95 and 99 %, IQR, MAD (unscaled), zeros, negatives, a
     histogram and the most frequent values. Text: distinct and most frequent values, lengths in characters. Times:
-    earliest and latest. The dataset: share of nulls, duplicate rows, Pearson correlations.
+    earliest and latest. The dataset: share of nulls, duplicate rows, Pearson correlations, and with `spearman` those of
+    ranks.
 
     NaN and infinite values are counted apart and take no part in the other figures. Everything is exact, but for the
     figures that a column's `accuracy` names: distinct and most frequent values where there are very many.
@@ -94,7 +103,14 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         wanted = Spread(fractions=figures.FRACTIONS, mad=True)
         idle = Spread(first=False)
         spreads = tuple(wanted if family(column) is Family.NUMBER else idle for column in chosen)
-        return Plan(columns=chosen, caps=caps, spreads=spreads, correlated=correlated, warnings=tuple(warnings))
+        return Plan(
+            columns=chosen,
+            caps=caps,
+            spreads=spreads,
+            correlated=correlated,
+            warnings=tuple(warnings),
+            ranking=ranks.ranking(correlated) if params.spearman and correlated else None,
+        )
 
     def informed(self, plan: Plan, surveyed: Mapping[str, Any]) -> Plan:
         if "baseline_dataset_id" not in surveyed:
@@ -124,7 +140,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
             if comoments is not None and batch.height:
                 comoments = correlations.merge([comoments, correlations.measure(batch, plan.correlated)])
         moved = drift.look(frame, plan.drift) if whole and plan.drift is not None else None
-        return State(plan.caps, rows, tuple(seen), repeated, comoments, moved)
+        return State(plan.caps, rows, tuple(seen), repeated, comoments, moved, ranks.look(frame, plan.ranking))
 
     def merge(self, states: Sequence[State]) -> State:
         caps = states[0].caps
@@ -136,6 +152,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
             hashes.merge([state.repeated for state in states], hashes.KEPT_ROWS),
             correlations.merge(comoments) if comoments else None,
             drift.merge_some([state.drift for state in states]),
+            ranks.merge([state.ranks for state in states]),
         )
 
     def finish(self, plan: Plan, state: State) -> Fitted | Again[Plan]:
@@ -147,9 +164,12 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
                 spreads[place] = spreads[place].advance(seen.seen)
                 columns[place] = _with_bins(columns[place], seen)
         first = msgspec.structs.replace(first, columns=tuple(columns))
-        if all(known.done for known in spreads):
-            return Fitted(first.rows, first.columns, tuple(spreads), first.repeated, first.comoments, first.drift)
-        return Again(msgspec.structs.replace(plan, spreads=tuple(spreads), first=first))
+        ranking = ranks.advance(plan.ranking, state.ranks)
+        if all(known.done for known in spreads) and (ranking is None or ranking.done):
+            return Fitted(
+                first.rows, first.columns, tuple(spreads), first.repeated, first.comoments, first.drift, ranking
+            )
+        return Again(msgspec.structs.replace(plan, spreads=tuple(spreads), first=first, ranking=ranking))
 
     def report(self, plan: Plan, fitted: Fitted) -> dict[str, object]:
         entries = [
@@ -174,7 +194,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
                 "missing": "NaN is counted apart and treated as null",
                 "infinite": "counted apart, no part in other figures",
                 "count": "values that are there: not null, NaN or infinite",
-                "correlation": "Pearson, over the rows where both values are there",
+                "correlation": "over the rows where both values are there; ranks are among all values of a column",
                 "top_values": "of equally frequent values the smallest first",
                 "large_integers": "extremes and sums are exact, other figures are of the nearest float64",
             },
@@ -208,7 +228,11 @@ def _correlations(plan: Plan, fitted: Fitted) -> dict[str, object] | None:
     if fitted.comoments is None:
         return None
     names = [column.name for column in plan.correlated]
-    return {"columns": names, "pearson": correlations.coefficients(fitted.comoments)}
+    return {
+        "columns": names,
+        "pearson": correlations.coefficients(fitted.comoments),
+        **ranks.section(fitted.ranking),
+    }
 
 
 def _warnings(plan: Plan, fitted: Fitted) -> list[str]:
