@@ -17,8 +17,8 @@ from gristmill.db.dependents import Ended, input_failed
 from gristmill.db.engine import Database, Driver
 from gristmill.db.rows import JOB_COLUMNS, JobRow, job_row
 from gristmill.domain.job import JobStatus
-from gristmill.domain.source import Sources
-from gristmill.errors import NotFound
+from gristmill.domain.source import DatasetSource, DocumentSource, Source, Sources
+from gristmill.errors import InputFailed, NotFound
 
 # What is given for each job, and its type. Of many jobs most of it is the same: that is given once.
 GIVEN = {
@@ -158,6 +158,10 @@ UPDATE jobs SET awaited = true WHERE owner = $1 AND id = ANY ($2::uuid[]) AND st
 """
 SOURCES = "SELECT id, status FROM jobs WHERE owner = $1 AND id = ANY ($2::uuid[]) ORDER BY id FOR SHARE"
 
+# What params name is not removed before we commit: whoever does locks it for an update, and then sees the new jobs.
+NAMED_JOBS = "SELECT id FROM jobs WHERE owner = $1 AND id = ANY ($2::uuid[]) AND status = 'completed' FOR SHARE"
+NAMED_DATASETS = "SELECT id FROM datasets WHERE owner = $1 AND id = ANY ($2::uuid[]) AND status = 'ready' FOR SHARE"
+
 # A leader may be over before we reach it, and another one there by the time we look again.
 MOST_TRIES = 5
 
@@ -198,11 +202,11 @@ async def enqueue_jobs(database: Database, jobs: Sequence[NewJob]) -> list[JobRo
     """Add jobs of one owner, all or none: if one is refused (None, see `enqueue_job`), nothing is added.
 
     Raises:
-        InputFailed: the job whose result is to be the data has failed or was canceled.
+        InputFailed: the job whose result is to be the data has failed or was canceled, or what params name is gone.
         NotFound: there is no such job of this owner.
     """
     async with database.driver() as driver:
-        if len(jobs) == 1 and jobs[0].input_job_id is None:
+        if len(jobs) == 1 and jobs[0].input_job_id is None and not jobs[0].sources:
             return await insert_jobs(driver, jobs)
         transaction = driver.transaction()
         await transaction.start()
@@ -219,7 +223,10 @@ async def enqueue_jobs(database: Database, jobs: Sequence[NewJob]) -> list[JobRo
 
 
 async def insert_jobs(driver: Driver, jobs: Sequence[NewJob]) -> list[JobRow | None]:
-    """The same on a connection. More than one job, and jobs with an `input_job_id`, need the caller's transaction."""
+    """The same on a connection. Many jobs, and one with an `input_job_id` or `sources`, need the caller's transaction."""
+    named = {source for job in jobs for source in job.sources}
+    if named:
+        await _hold(driver, jobs[0].owner, named)
     if len(jobs) == 1 and jobs[0].reuse_key is None and jobs[0].input_job_id is None:
         return [await _insert_one(driver, jobs[0], frozenset())]
     sources = {job.input_job_id for job in jobs if job.input_job_id is not None}
@@ -235,6 +242,14 @@ async def insert_jobs(driver: Driver, jobs: Sequence[NewJob]) -> list[JobRow | N
         if None not in rows:
             break
     return rows
+
+
+async def _hold(driver: Driver, owner: str, named: Collection[Source]) -> None:
+    """Lock what params name until the caller commits. Raises InputFailed where it was removed meanwhile."""
+    for kind, statement in ((DocumentSource, NAMED_JOBS), (DatasetSource, NAMED_DATASETS)):
+        wanted = {source.id for source in named if isinstance(source, kind)}
+        if wanted and len(await driver.fetch(statement, owner, sorted(wanted))) < len(wanted):
+            raise InputFailed("What the params name was removed meanwhile")
 
 
 async def _insert(
