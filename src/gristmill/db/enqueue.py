@@ -223,7 +223,7 @@ async def enqueue_jobs(database: Database, jobs: Sequence[NewJob]) -> list[JobRo
 
 
 async def insert_jobs(driver: Driver, jobs: Sequence[NewJob]) -> list[JobRow | None]:
-    """The same on a connection. Many jobs, and one with an `input_job_id` or `sources`, need the caller's transaction."""
+    """The same on a connection. Many jobs, or one with `input_job_id` or `sources`, need the caller's transaction."""
     named = {source for job in jobs for source in job.sources}
     if named:
         await _hold(driver, jobs[0].owner, named)
