@@ -18,7 +18,7 @@
     │   ├── KeyReused               an Idempotency-Key that came with another payload before
     │   ├── DigestMismatch          the bytes that came are not the bytes that were promised
     │   ├── DatasetFailed           the dataset a job waits for could not be made ready
-    │   └── InputFailed             the job whose result a job takes as data has failed or was canceled
+    │   └── InputFailed             a job whose result a job needs has failed, was canceled or is gone
     ├── NotFound                    no such thing, or another owner's
     ├── Unauthorized                no key, or one that is unknown, expired or revoked
     ├── Forbidden                   a key without the scope
@@ -175,7 +175,7 @@ class DatasetFailed(InputError):
 
 class InputFailed(InputError):
     code = "input-failed"
-    title = "The job whose result was to be the data has no result"
+    title = "A job or dataset that the job needs has no result or rows"
 
 
 class NotFound(GristmillError):

@@ -46,12 +46,16 @@ async def make_failed(database: Database, ingest_job: str) -> None:
     await settle(database, claimed, Failed(BadData("The file has no rows.").problem()))
 
 
-async def complete(database: Database, store: ObjectStore, settings: Settings, job_id: str) -> Manifest:
-    """Let the job end with a table and a report, both in the bucket."""
+async def complete(
+    database: Database, store: ObjectStore, settings: Settings, job_id: str, *, fitted: bytes | None = None
+) -> Manifest:
+    """Let the job end with a table and a report, and a `fitted.json` if one is given, all in the bucket."""
     claimed = await claim(database, job_id)
     bucket, prefix = settings.s3_job_results_bucket, result_prefix(job_id, claimed.lease)
     files = []
-    for name, content, media_type, rows in (("report.json", REPORT, JSON, None), ("t.parquet", TABLE, PARQUET, 2)):
+    made_of = [("report.json", REPORT, JSON, None), ("t.parquet", TABLE, PARQUET, 2)]
+    made_of += [] if fitted is None else [("fitted.json", fitted, JSON, None)]
+    for name, content, media_type, rows in made_of:
         stored = await store.put(bucket, f"{prefix}{name}", content, media_type)
         files.append(StoredFile(stored.key, name, media_type, stored.size_bytes, stored.sha256, rows))
     told = {"rows_in": 3, "rows_out": 2, "rows_dropped": 1}

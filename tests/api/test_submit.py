@@ -72,6 +72,22 @@ async def test_identical_work_is_done_once(
     assert len({result["files"][0]["sha256"] for result in results}) == 1
 
 
+async def test_the_format_of_a_result_is_part_of_the_work_and_decides_who_can_take_it(
+    client: httpx.AsyncClient, dataset_id: str
+) -> None:
+    made = {}
+    for form in ("parquet", "csv", "ndjson", "arrow"):
+        made[form] = (await submit(client, dataset_id=dataset_id, params={"output_format": form})).json()
+        assert made[form]["reused_from"] is None, form
+        answer = await submit(client, "metrics", input={"job_id": made[form]["id"]})
+        if form == "parquet":
+            assert answer.status_code == 202
+        else:
+            assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/input/job_id"), form
+    answer = await submit(client, "metrics", dataset_id=dataset_id, params={"output_format": "csv"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/params/output_format")
+
+
 async def test_a_batch_is_submitted_in_order(client: httpx.AsyncClient, dataset_id: str) -> None:
     jobs = [{"kind": "metrics", "dataset_id": dataset_id, "priority": n % 100, "reuse": "none"} for n in range(1000)]
     answer = await client.post("/jobs:batch", json={"jobs": jobs})

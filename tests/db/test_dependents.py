@@ -6,12 +6,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from gristmill.db.engine import Database
-from gristmill.db.enqueue import enqueue_jobs
+from gristmill.db.enqueue import enqueue_jobs, insert_jobs
 from gristmill.db.jobs import cancel_job, list_events
+from gristmill.db.removal import remove_dataset, remove_job
 from gristmill.db.rows import JobRow
 from gristmill.domain.job import JobStatus
 from gristmill.domain.outcome import Canceled, Failed
-from gristmill.errors import BadData, InputFailed, NotFound
+from gristmill.domain.source import DatasetSource, DocumentSource
+from gristmill.errors import BadData, Conflict, InputFailed, NotFound
 from tests.db.rows import (
     DONE,
     INGESTED,
@@ -25,6 +27,7 @@ from tests.db.rows import (
     settle_ingest,
 )
 
+LOCKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 BAD = Failed(BadData("It is empty").problem())
 
 
@@ -78,6 +81,29 @@ async def test_a_canceled_link_that_never_ran_ends_all_that_follow(database: Dat
     second = await enqueued(database, dataset_id, input_job_id=first.id)
     assert await cancel_job(database, first.id, owner=OWNER) is JobStatus.CANCELED
     assert (await look(database, second.id)).status is JobStatus.FAILED
+
+
+async def test_what_params_name_is_held_until_the_job_is_there(database: Database, dataset_id: UUID) -> None:
+    named = await enqueued(database, dataset_id)
+    for job in await claim(database):
+        await record(database, job)
+    baseline = await new_dataset(database)
+    theirs = await new_dataset(database, owner="bob")
+    document = DocumentSource("fitted_from", named.id, "job-results", "r/fitted.json", "0" * 64)
+    for gone in (DocumentSource("fitted_from", uuid4(), "b", "k", "0" * 64), DatasetSource("baseline", theirs)):
+        with pytest.raises(InputFailed):
+            await enqueued(database, dataset_id, sources=(document, gone))
+    async with database.driver() as driver, driver.transaction():
+        await insert_jobs(driver, [new_job(dataset_id, sources=(document, DatasetSource("baseline", baseline)))])
+        removing = [
+            asyncio.create_task(remove_job(database, named.id, owner=OWNER)),
+            asyncio.create_task(remove_dataset(database, baseline, owner=OWNER, force=False)),
+        ]
+        async with database.driver() as other, asyncio.timeout(30):
+            while await other.fetchval(LOCKED) < len(removing):
+                await asyncio.sleep(0.01)
+    refused = await asyncio.gather(*removing, return_exceptions=True)
+    assert [type(one) for one in refused] == [Conflict, Conflict]
 
 
 async def test_another_owners_job_is_no_input(database: Database, dataset_id: UUID) -> None:

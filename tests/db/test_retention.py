@@ -10,6 +10,7 @@ from gristmill.db.engine import Database
 from gristmill.db.retention import FIRST, WINDOW, prune_jobs
 from gristmill.db.workers import unswept_attempts
 from gristmill.domain.outcome import Failed
+from gristmill.domain.source import DocumentSource
 from gristmill.errors import BadData
 from tests.db.rows import claim, enqueued, new_dataset, record
 
@@ -91,12 +92,18 @@ async def test_what_others_need_stays(database: Database, dataset_id: UUID) -> N
     await record(database, claimed)
     reuser = await enqueued(database, dataset_id, reuse_key="k")
     taker = await enqueued(database, dataset_id, input_job_id=reuser.id)
+    named = await enqueued(database, dataset_id)
+    (claimed,) = [job for job in await claim(database) if job.id == named.id]
+    await record(database, claimed)
+    source = DocumentSource("fitted_from", named.id, "job-results", "r/fitted.json", "0" * 64)
+    naming = await enqueued(database, dataset_id, sources=(source,))
     lost = await enqueued(database, dataset_id)
     for job in await claim(database):
+        assert job.sources == ((source,) if job.id == naming.id else ())
         if job.id == lost.id:
             await record(database, job, BAD)
     assert await prune(database, keep_s=1e-9, keep_failed_s=1e-9) == 0
-    assert set(await left(database)) == {root.id, reuser.id, taker.id, lost.id}
+    assert set(await left(database)) == {root.id, reuser.id, taker.id, named.id, naming.id, lost.id}
 
 
 async def test_many_go_window_by_window_and_two_at_once_do_no_harm(database: Database, dataset_id: UUID) -> None:

@@ -14,6 +14,7 @@ from gristmill.client import Dataset
 from gristmill.demo.chart import Chart, chart
 from gristmill.demo.tour import JOBS, SPEED, birdstrikes
 from gristmill.domain.column import Column
+from gristmill.domain.output import OutputFormat
 from gristmill.processors.anomalies import Anomalies
 from gristmill.processors.contract import Processor, decode_params
 from gristmill.processors.metrics import Metrics
@@ -27,7 +28,10 @@ class Kept:
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
 
-    def table(self, name: str, frame: pl.LazyFrame, *, copy: Path | None = None) -> int:
+    def table(
+        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+    ) -> int:
+        assert form is OutputFormat.PARQUET
         self.tables[name] = frame.collect()
         return self.tables[name].height
 

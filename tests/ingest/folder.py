@@ -10,6 +10,7 @@ import polars as pl
 
 from gristmill.domain.dataset import Ingested
 from gristmill.domain.job import Progress
+from gristmill.domain.output import OutputFormat
 from gristmill.ingest import Limits
 
 
@@ -20,7 +21,10 @@ class Folder:
         self.path = path
         self.names: list[str] = []
 
-    def table(self, name: str, frame: pl.LazyFrame, *, copy: Path | None = None) -> int:
+    def table(
+        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+    ) -> int:
+        assert form is OutputFormat.PARQUET
         self.names.append(name)
         frame.sink_parquet(self.path / name)
         if copy is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from gristmill.domain.output import OutputFormat
 from gristmill.errors import BadData, InputError, InternalError
 from gristmill.ingest import Limits
 from gristmill.ingest.parquet import ParquetTable
@@ -95,8 +96,10 @@ def test_a_file_cut_short_is_bad_data(load: Load, keep: float) -> None:
 class Refusing:
     """An Output whose store fails."""
 
-    def table(self, name: str, frame: pl.LazyFrame, *, copy: Path | None = None) -> int:
-        raise pl.exceptions.ComputeError(f"{name}: no space")
+    def table(
+        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+    ) -> int:
+        raise pl.exceptions.ComputeError(f"{name}: no space for {form}")
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
         raise AssertionError(name)

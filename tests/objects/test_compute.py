@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from pydantic import SecretStr
 
 from gristmill.domain.manifest import JSON, PARQUET, StoredFile
-from gristmill.domain.output import Output
+from gristmill.domain.output import Output, OutputFormat
 from gristmill.errors import NotFound, StoreUnavailable
 from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, scan
 from gristmill.objects.compute import row_group_rows
@@ -22,6 +22,12 @@ from gristmill.settings import MIB, Settings
 from tests.proxy import FaultProxy
 
 ROWS = 700_000
+READERS: dict[OutputFormat, Callable[[bytes], pl.DataFrame]] = {
+    OutputFormat.PARQUET: pl.read_parquet,
+    OutputFormat.CSV: pl.read_csv,
+    OutputFormat.NDJSON: pl.read_ndjson,
+    OutputFormat.ARROW: pl.read_ipc,
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +69,19 @@ async def test_a_table_comes_back_as_it_was(
     assert_frame_equal(head, frame.head(10))
 
 
-async def test_the_same_frame_gives_the_same_bytes(
-    store: ObjectStore, bucket: str, prefix: str, frame: pl.DataFrame
+@pytest.mark.parametrize("form", OutputFormat)
+async def test_the_same_frame_gives_the_same_bytes_in_every_format(
+    store: ObjectStore, bucket: str, prefix: str, frame: pl.DataFrame, form: OutputFormat
 ) -> None:
     output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
     query = frame.lazy().filter(pl.col("x") > 0).with_columns(z=pl.col("y") * 2)
-    for name in ("a", "b", "c"):
-        await asyncio.to_thread(output.table, name, query)
+    rows = [await asyncio.to_thread(output.table, name, query, form) for name in ("a", "b", "c")]
     assert len({file.sha256 for file in output.files}) == 1
+    assert {file.media_type for file in output.files} == {form.media_type}
+    assert {file.rows for file in output.files} == set(rows)
+    content = b"".join([chunk async for chunk in store.stream(bucket, output.files[0].key)])
+    assert output.files[0].size_bytes == len(content)
+    assert READERS[form](content).equals(query.collect())
 
 
 async def test_an_empty_table_keeps_its_columns(

@@ -11,6 +11,7 @@ import polars as pl
 
 from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
+from gristmill.domain.output import OutputFormat
 from gristmill.processors import AnyProcessor, discover, run
 from gristmill.processors.contract import decode_params
 
@@ -25,11 +26,22 @@ class Folder:
         self.path = path
         self.progress: list[Progress] = []
 
-    def table(self, name: str, frame: pl.LazyFrame, *, copy: Path | None = None) -> int:
-        frame.sink_parquet(self.path / name)
+    def table(
+        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+    ) -> int:
+        made = frame.collect(engine="streaming")
+        match form:
+            case OutputFormat.PARQUET:
+                made.write_parquet(self.path / name)
+            case OutputFormat.CSV:
+                made.write_csv(self.path / name)
+            case OutputFormat.NDJSON:
+                made.write_ndjson(self.path / name)
+            case OutputFormat.ARROW:
+                made.write_ipc(self.path / name)
         if copy is not None:
             shutil.copyfile(self.path / name, copy)
-        return int(pl.scan_parquet(self.path / name).select(pl.len()).collect().item())
+        return made.height
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
         assert media_type == "application/json"

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from sklearn import preprocessing
 
-from gristmill.processors import values
+from gristmill.processors import normal, ranks, values
 from tests.processors.folder import by_name, process
 
 ROWS = 6000
@@ -107,6 +107,26 @@ def test_correlations_equal_numpy_over_the_rows_that_are_there(parts: int, tmp_p
             assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12), (one, other)
 
 
+@pytest.mark.parametrize("parts", [1, 7])
+def test_rank_correlations_equal_pandas(parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, folder = process("metrics", FRAME, {"spearman": True}, tmp_path / "exact", parts=parts)
+    found = np.array(folder.report["correlations"]["spearman"], dtype=np.float64)
+    wanted = pd.DataFrame(COLUMNS).rank().corr().to_numpy()
+    assert folder.report["correlations"]["spearman_accuracy"] == {"label": "exact"}
+    assert np.allclose(found, wanted, rtol=1e-9, atol=1e-12)
+    whole = [place for place, name in enumerate(COLUMNS) if name != "missing"]
+    same = stats.spearmanr(pd.DataFrame(COLUMNS).drop(columns="missing")).statistic
+    assert np.allclose(found[np.ix_(whole, whole)], same, rtol=1e-9, atol=1e-12)
+    monkeypatch.setattr(ranks, "KEPT_VALUES", 1024)
+    _, folder = process("metrics", FRAME, {"spearman": True}, tmp_path / "rough", parts=parts)
+    accuracy = folder.report["correlations"]["spearman_accuracy"]
+    assert accuracy["label"] == "approximate"
+    # A rank is off by so much of all ranks on either side, and ranks have a standard deviation of 1 / sqrt(12) of them.
+    slack = 2 * math.sqrt(12) * accuracy["ranks_off_by_at_most_a_share_of"]
+    rough = np.array(folder.report["correlations"]["spearman"], dtype=np.float64)
+    assert 0 < np.abs(rough - wanted).max() < slack < 0.5
+
+
 def test_duplicates_and_frequencies_equal_pandas(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     frame = pl.DataFrame({"a": rng.integers(0, 9, 4000), "b": rng.choice(["x", "y", "zz", ""], 4000)})
@@ -166,6 +186,30 @@ def test_quantile_scaling_in_tight_memory_is_labelled_and_as_good_as_it_says(
     assert 0 < error < 0.05
     wanted = stats.rankdata(COLUMNS["normal"]) / ROWS
     assert np.abs(folder.rows["normal"].to_numpy() - wanted).max() < error + 2 / 256
+
+
+def test_the_normal_distribution_equals_scipy() -> None:
+    shares = np.concatenate([np.linspace(0, 1, 10_001), 10.0 ** -np.arange(300), 1 - 10.0 ** -np.arange(1.0, 16.0)])
+    assert np.allclose(normal.at_share(shares), stats.norm.ppf(shares), rtol=1e-14, atol=1e-15)
+    points = np.linspace(-9, 9, 1001)
+    assert np.allclose(normal.share(points), stats.norm.cdf(points), rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("parts", [1, 50])
+def test_powers_equal_scikit_learn_and_are_at_least_as_likely(parts: int, memory: str, tmp_path: Path) -> None:
+    names = [name for name in COLUMNS if name not in ("tiny", "nearly constant")]  # without a power to speak of
+    step = {"op": "scale", "method": "power", "columns": names}
+    _, folder = process("normalize", FRAME, {"steps": [step]}, tmp_path, parts=parts)
+    for name, fitted in zip(names, folder.report["steps"][0]["columns"], strict=True):
+        array = COLUMNS[name][~np.isnan(COLUMNS[name])]
+        peer = preprocessing.PowerTransformer().fit(array[:, None])
+        known, other = (stats.yeojohnson_llf(value, array) for value in (fitted["power"], peer.lambdas_[0]))
+        found = folder.rows.get_column(name).drop_nulls().to_numpy()
+        if name == "far from 0":  # so flat that rounding decides about the power: it has to leave the values apart
+            assert len(set(found.tolist())) == len(array)
+            continue
+        assert known >= other - 1e-9 * len(array), name
+        assert np.allclose(found, peer.transform(array[:, None])[:, 0], rtol=0, atol=1e-5), name
 
 
 @pytest.mark.parametrize("keep", ["first", "last", "none"])

@@ -26,6 +26,7 @@ from gristmill.domain.dataset import DataFormat, Ingested
 from gristmill.domain.job import JobStatus
 from gristmill.domain.manifest import PARQUET, Manifest, StoredFile, ingest_prefix, original_key, part_name
 from gristmill.domain.outcome import Completed
+from gristmill.domain.source import Sources
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
 
@@ -145,7 +146,13 @@ class Bench:
         return found[0].id
 
     async def job(
-        self, dataset_id: UUID, kind: str = "metrics", params: bytes = b"{}", *, max_attempts: int = 5
+        self,
+        dataset_id: UUID,
+        kind: str = "metrics",
+        params: bytes = b"{}",
+        *,
+        max_attempts: int = 5,
+        sources: Sources = (),
     ) -> UUID:
         job = NewJob(
             owner=OWNER,
@@ -155,6 +162,7 @@ class Bench:
             params=params,
             max_attempts=max_attempts,
             timeout_s=120,
+            sources=sources,
         )
         added = await enqueue.enqueue_job(self.database, job)
         assert added is not None

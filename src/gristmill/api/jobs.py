@@ -29,6 +29,7 @@ from gristmill.db.retry import retry_job
 from gristmill.db.rows import JobRow
 from gristmill.domain.job import JobStatus, Progress
 from gristmill.errors import Conflict, NotFound
+from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
 
 POLL_S = 1
@@ -112,6 +113,7 @@ async def submit_job(
     ],
     request: Request[Caller, None, State],
     database: NamedDependency[Database],
+    store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
     watcher: NamedDependency[Watcher],
@@ -128,7 +130,7 @@ async def submit_job(
     if (first := await first_answer(database, key, Job)) is not None:
         return first
     keyed = None if key is None else Keyed(key, _reply_of_one)
-    (row,) = await submit(database, settings, processors, owner=owner, requests=[data], keyed=keyed)
+    (row,) = await submit(database, store, settings, processors, owner=owner, requests=[data], keyed=keyed)
     wait_s = preferred_wait(prefer)
     if wait_s is not None:
         admitted = admission(request)
@@ -267,6 +269,7 @@ async def submit_batch(
     ],
     request: Request[Caller, None, State],
     database: NamedDependency[Database],
+    store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
     owner: NamedDependency[str],
@@ -277,7 +280,7 @@ async def submit_batch(
     if (first := await first_answer(database, key, JobList)) is not None:
         return first
     keyed = None if key is None else Keyed(key, _reply_of_many)
-    rows = await submit(database, settings, processors, owner=owner, requests=data.jobs, batch=True, keyed=keyed)
+    rows = await submit(database, store, settings, processors, owner=owner, requests=data.jobs, batch=True, keyed=keyed)
     return Response(_job_list(rows))
 
 

@@ -18,7 +18,7 @@ from gristmill.api.problems import ProblemDetails, answer, details, documented, 
 from gristmill.db.engine import Database
 from gristmill.db.rows import JobRow
 from gristmill.domain.job import JobStatus
-from gristmill.domain.manifest import PARQUET, Manifest, StoredFile
+from gristmill.domain.manifest import Manifest, StoredFile
 from gristmill.errors import JobCanceled, ResultNotReady
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
@@ -94,7 +94,7 @@ async def get_result(
 
 def main_file(manifest: Manifest) -> StoredFile:
     """The file that most people want: the first table, else the first file."""
-    tables = [file for file in manifest.files if file.media_type == PARQUET]
+    tables = [file for file in manifest.files if file.rows is not None]
     return (tables or list(manifest.files))[0]
 
 

@@ -27,6 +27,7 @@ from gristmill.db.rows import NewJob
 from gristmill.db.schedules import ScheduleRow
 from gristmill.domain.schedule import MissedPolicy, check, times_after
 from gristmill.errors import Fault, InvalidRequest, NotFound
+from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
 
 UPCOMING = 5
@@ -112,6 +113,7 @@ async def create_schedule(
     ],
     request: Request[Caller, None, State],
     database: NamedDependency[Database],
+    store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
     owner: NamedDependency[str],
@@ -126,7 +128,10 @@ async def create_schedule(
         pointer = "/job/input" if data.job.scheduled_at is None else "/job/scheduled_at"
         fault = Fault(pointer, "A schedule says when, and works on a dataset.")
         raise InvalidRequest("The job does not fit a schedule.", errors=(fault,))
-    job = await checked_job(database, settings, processors, owner=owner, request=data.job, under="/job")
+    job = await checked_job(database, store, settings, processors, owner=owner, request=data.job, under="/job")
+    if job.sources:
+        faults = [Fault(f"/job/params/{source.param}", "It may be gone when the job is due.") for source in job.sources]
+        raise InvalidRequest("A schedule can't name another job or dataset.", errors=tuple(faults))
     now = await schedules.database_time(database)
     values = _values(data, job, owner=owner, now=now)
     if key is None:

@@ -1,6 +1,7 @@
 """Taking jobs in: what a request for one looks like, how it is checked, and how it becomes a row."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from gristmill.api.document import JsonObject
+from gristmill.api.naming import Documents, datasets_of, documents_of, look_up, read_documents
 from gristmill.db.datasets import get_datasets
 from gristmill.db.engine import Database
 from gristmill.db.enqueue import enqueue_jobs, insert_jobs
@@ -19,10 +21,14 @@ from gristmill.db.rows import DatasetRow, JobRow, NewJob
 from gristmill.db.webhooks import get_webhooks
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import DatasetStatus
+from gristmill.domain.output import OutputFormat
 from gristmill.domain.reuse import dataset_digest, reuse_key
 from gristmill.errors import DatasetFailed, Fault, GristmillError, InvalidRequest, NotFound, UnknownKind
+from gristmill.objects import ObjectStore
 from gristmill.processors import AnyProcessor, find
 from gristmill.processors.contract import decode_params
+from gristmill.processors.naming import declared, pointing, with_documents
+from gristmill.processors.run import planned
 from gristmill.settings import Settings
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
@@ -76,11 +82,12 @@ class JobBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jobs: Annotated[tuple[JobRequest, ...], Meta(min_length=1, max_length=1000)]
 
 
-class Sources(msgspec.Struct, frozen=True):
-    """What the jobs of a request work on, as far as it is their owner's."""
+class Known(msgspec.Struct, frozen=True):
+    """What the jobs of a request work on and what their params name, as far as it is their owner's."""
 
     datasets: Mapping[UUID, DatasetRow]
     jobs: Mapping[UUID, JobRow]
+    documents: Documents
     webhooks: frozenset[UUID] = frozenset()
 
 
@@ -102,6 +109,7 @@ class Keyed:
 
 async def submit(
     database: Database,
+    store: ObjectStore,
     settings: Settings,
     processors: Processors,
     *,
@@ -117,13 +125,14 @@ async def submit(
         NotFound: no such dataset or job of this owner.
         DatasetFailed, InputFailed: nothing can be done with it.
         KeyInUse: another request with the same key is under way.
+        TooLarge: the documents that params name are too large.
     """
-    sources = await _sources(database, requests, owner=owner)
+    known = await _known(database, store, processors, requests, owner=owner)
     jobs: list[NewJob] = []
     faults: list[Fault] = []
     for place, request in enumerate(requests):
         try:
-            jobs.append(_checked(settings, processors, request, sources, owner=owner))
+            jobs.append(_checked(settings, processors, request, known, owner=owner))
         except (InvalidRequest, UnknownKind, NotFound) as error:
             if not batch:
                 raise
@@ -147,34 +156,58 @@ def _all_of(made: Sequence[JobRow | None]) -> list[JobRow]:
 
 
 async def checked_job(
-    database: Database, settings: Settings, processors: Processors, *, owner: str, request: JobRequest, under: str
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+    processors: Processors,
+    *,
+    owner: str,
+    request: JobRequest,
+    under: str,
 ) -> NewJob:
     """One job, checked as `submit` does and not submitted. Its faults are told under a pointer. Raises as `submit`."""
-    sources = await _sources(database, [request], owner=owner)
+    known = await _known(database, store, processors, [request], owner=owner)
     try:
-        return _checked(settings, processors, request, sources, owner=owner)
+        return _checked(settings, processors, request, known, owner=owner)
     except InvalidRequest as error:
         raise InvalidRequest(error.detail, errors=tuple(_under(under, error))) from error
 
 
-async def _sources(database: Database, requests: Sequence[JobRequest], *, owner: str) -> Sources:
+async def _known(
+    database: Database, store: ObjectStore, processors: Processors, requests: Sequence[JobRequest], *, owner: str
+) -> Known:
+    naming = _naming(requests, processors)
+    documents = documents_of(naming)
     ids = {request.input.job_id for request in requests if request.input and request.input.job_id}
+    ids |= {id_ for id_, _ in documents}
     jobs = {row.id: row for row in await get_jobs(database, sorted(ids), owner=owner)} if ids else {}
     wanted = {_dataset_of(request) for request in requests} | {job.dataset_id for job in jobs.values()}
+    wanted |= datasets_of(naming)
     found = await get_datasets(database, [id_ for id_ in wanted if id_ is not None], owner=owner)
-    named = {request.webhook for request in requests if request.webhook is not None}
-    known = await get_webhooks(database, sorted(named), owner=owner) if named else []
-    return Sources({row.id: row for row in found}, jobs, frozenset(row.id for row in known))
+    read = await read_documents(store, documents, jobs) if documents else {}
+    hooks = {request.webhook for request in requests if request.webhook is not None}
+    there = await get_webhooks(database, sorted(hooks), owner=owner) if hooks else []
+    return Known({row.id: row for row in found}, jobs, read, frozenset(row.id for row in there))
 
 
-def _checked(
-    settings: Settings, processors: Processors, request: JobRequest, sources: Sources, *, owner: str
-) -> NewJob:
+def _naming(requests: Sequence[JobRequest], processors: Processors) -> list[msgspec.Struct]:
+    """The params that name other data. What does not fit its kind is told when the job itself is checked."""
+    found = []
+    for request in requests:
+        processor = processors.get(request.kind)
+        if processor is None or not declared(processor.Params):
+            continue
+        with suppress(InvalidRequest):
+            found.append(decode_params(processor, bytes(request.params)))
+    return found
+
+
+def _checked(settings: Settings, processors: Processors, request: JobRequest, known: Known, *, owner: str) -> NewJob:
     processor = find(request.kind, processors)
     params = decode_params(processor, bytes(request.params))
-    if request.webhook is not None and request.webhook not in sources.webhooks:
+    if request.webhook is not None and request.webhook not in known.webhooks:
         raise InvalidRequest("The job does not fit.", errors=(Fault("/webhook", "There is no such webhook."),))
-    source = _input_of(request, sources, processors)
+    source = _input_of(request, known, processors)
     if isinstance(source, DatasetRow):
         dataset_id, columns, input_job_id = source.id, source.columns, None
         digest: str | None = dataset_digest(
@@ -183,10 +216,14 @@ def _checked(
     else:
         dataset_id, columns, input_job_id = source.dataset_id, _columns_of(source), source.id
         digest = source.reuse_key
+    named = look_up(params, jobs=known.jobs, datasets=known.datasets, documents=known.documents)
+    whole = with_documents(params, named.documents)
     if columns is not None:
-        processor.plan(columns, params)
+        with pointing(params):
+            planned(processor, columns, whole, named.others)
     encoded = msgspec.json.encode(params)
-    key = reuse_key(digest, kind=processor.kind, version=processor.version, params=encoded) if digest else None
+    same = named.canonical(encoded)
+    key = reuse_key(digest, kind=processor.kind, version=processor.version, params=same) if digest else None
     return NewJob(
         owner=owner,
         dataset_id=dataset_id,
@@ -202,25 +239,36 @@ def _checked(
         limit_key=request.limit_key,
         webhook_id=request.webhook,
         reuse_key=key if request.reuse == "any" else None,
+        sources=named.sources,
     )
 
 
-def _input_of(request: JobRequest, sources: Sources, processors: Processors) -> DatasetRow | JobRow:
+def _input_of(request: JobRequest, known: Known, processors: Processors) -> DatasetRow | JobRow:
     job_id = request.input.job_id if request.input else None
     if job_id is None:
-        dataset = sources.datasets.get(_dataset_of(request) or UUID(int=0))
+        dataset = known.datasets.get(_dataset_of(request) or UUID(int=0))
         if dataset is None:
             raise NotFound("There is no such dataset.")
         if dataset.status is DatasetStatus.FAILED:
             raise _refused(dataset)
         return dataset
-    job = sources.jobs.get(job_id)
+    job = known.jobs.get(job_id)
     if job is None:
         raise NotFound("There is no such job to take the result of.")
     if job.kind not in processors or not processors[job.kind].makes_rows():
         fault = Fault("/input/job_id", f"A job of kind {job.kind} makes no rows.")
         raise InvalidRequest("The result of that job is not a table.", errors=(fault,))
+    form = _form_of(job)
+    if form != OutputFormat.PARQUET:
+        fault = Fault("/input/job_id", "Its result is not written as Parquet: only that can be taken as data.")
+        raise InvalidRequest("The result of that job can't be taken as data.", errors=(fault,))
     return job
+
+
+def _form_of(job: JobRow) -> object:
+    """What a job's tables are, or will be, written as. Its params may be another program's, and of any form."""
+    params = msgspec.json.decode(job.params)
+    return params.get("output_format", OutputFormat.PARQUET) if isinstance(params, dict) else OutputFormat.PARQUET
 
 
 def _columns_of(job: JobRow) -> tuple[Column, ...] | None:

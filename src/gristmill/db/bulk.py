@@ -14,7 +14,7 @@ import msgspec
 from asyncpg.pgproto import pgproto
 
 from gristmill.db.engine import Driver
-from gristmill.db.rows import JobRow, NewJob, new_row
+from gristmill.db.rows import JobRow, NewJob, new_row, sources_of
 from gristmill.domain.dataset import DatasetStatus
 
 # Locked until we commit, so that an ingest can't settle between our look and our insert.
@@ -38,6 +38,7 @@ GIVEN = {
     "max_attempts": "smallint",
     "timeout_s": "int",
     "webhook_id": "uuid",
+    "sources": "text",
     "waits_for": "uuid",
 }
 
@@ -46,9 +47,10 @@ WITH given AS MATERIALIZED (
     SELECT {given} FROM unnest({arrays}) AS varying ({varying})
 ), added AS (
     INSERT INTO jobs (id, owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, webhook_id, waits_for, blocked)
+        scheduled_at, max_attempts, timeout_s, webhook_id, sources, waits_for, blocked)
     SELECT id, $1, dataset_id, input_job_id, kind, kind_version, params::jsonb, labels::jsonb, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, webhook_id, waits_for, waits_for IS NOT NULL
+        scheduled_at, max_attempts, timeout_s, webhook_id, sources::jsonb, waits_for,
+        waits_for IS NOT NULL
     FROM given
 ), woken AS MATERIALIZED (
     SELECT pg_notify('gristmill_jobs', $2) WHERE $2::text IS NOT NULL
@@ -120,6 +122,7 @@ def _statement(added: Sequence[tuple[JobRow, NewJob]]) -> tuple[str, list[object
             job.max_attempts,
             job.timeout_s,
             job.webhook_id,
+            sources_of(job),
             row.waits_for,
         )
         for row, job in added

@@ -19,6 +19,7 @@ from gristmill.db.engine import Database, Driver
 from gristmill.db.limits import Limit
 from gristmill.domain.job import Claim, Progress
 from gristmill.domain.sharing import Lane, Waiting, share
+from gristmill.domain.source import sources
 
 # From lane to lane by one probe of the claim's index each, however many jobs wait in them. A lane's first row is its
 # oldest, so delayed jobs are seen here and never read by a claim. Lanes of a paused kind are skipped together: ''
@@ -63,7 +64,7 @@ WITH {picked}claimed AS (
         progress = NULL, updated_at = now()
     WHERE id = ANY (ARRAY ({ids}))
     RETURNING id, owner, kind, params::text AS params, attempt, max_attempts, lease, timeout_s, dataset_id,
-        input_job_id, priority, limit_key, scheduled_at
+        input_job_id, sources::text AS sources, priority, limit_key, scheduled_at
 ), history AS (
     INSERT INTO job_events (job_id, owner, type, attempt, lease)
     SELECT id, owner, 'claimed', attempt, lease FROM claimed
@@ -330,7 +331,7 @@ def _place(record: asyncpg.Record) -> tuple[int, datetime, UUID]:
 
 
 def _claim(record: asyncpg.Record) -> Claim:
-    identity, owner, kind, params, attempt, most, lease, timeout_s, dataset_id, input_job_id, *_ = record
+    identity, owner, kind, params, attempt, most, lease, timeout_s, dataset_id, input_job_id, named, *_ = record
     return Claim(
         identity,
         owner,
@@ -342,4 +343,5 @@ def _claim(record: asyncpg.Record) -> Claim:
         timeout_s,
         dataset_id,
         input_job_id,
+        sources(named),
     )

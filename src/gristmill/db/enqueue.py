@@ -11,18 +11,19 @@ from uuid import UUID
 from gristmill.db.bulk import insert_many
 from gristmill.db.dependents import Ended, input_failed
 from gristmill.db.engine import Database, Driver
-from gristmill.db.rows import JOB_COLUMNS, JobRow, NewJob, job_row, new_row
+from gristmill.db.rows import JOB_COLUMNS, JobRow, NewJob, job_row, new_row, sources_of
 from gristmill.domain.job import JobStatus
-from gristmill.errors import NotFound
+from gristmill.domain.source import DatasetSource, DocumentSource, Source
+from gristmill.errors import InputFailed, NotFound
 
 # One job, in one statement of its own. The dataset's row is locked until we commit, so that its ingest can't settle
 # between our look and our insert.
 ONE = """
 WITH added AS (
     INSERT INTO jobs (owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, waits_for, blocked)
-    SELECT owner, id, $3, $4, $5, $6::jsonb, $7::jsonb, $8, $9, coalesce($10, now()), $11, $12, $13, $14,
-        coalesce($15, CASE WHEN status = 'validating' THEN id END), $15 IS NOT NULL OR status = 'validating'
+        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, sources, waits_for, blocked)
+    SELECT owner, id, $3, $4, $5, $6::jsonb, $7::jsonb, $8, $9, coalesce($10, now()), $11, $12, $13, $14, $15::jsonb,
+        coalesce($16, CASE WHEN status = 'validating' THEN id END), $16 IS NOT NULL OR status = 'validating'
     FROM datasets WHERE owner = $1 AND id = $2 AND status IN ('validating', 'ready') FOR SHARE
     RETURNING id, owner, kind, priority, limit_key, blocked, waits_for, scheduled_at, created_at
 ), history AS (
@@ -46,9 +47,9 @@ REUSING = f"""
 WITH given AS MATERIALIZED (
     SELECT uuidv7() AS id, * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::text[], $7::text[],
         $8::smallint[], $9::text[], $10::timestamptz[], $11::smallint[], $12::int[], $13::text[], $14::uuid[],
-        $15::uuid[])
+        $15::text[], $16::uuid[])
     WITH ORDINALITY AS job (dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, waits_for, place)
+        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, sources, waits_for, place)
 ), target AS MATERIALIZED (
     SELECT id, status FROM datasets WHERE owner = $1 AND id = ANY ($2) AND status IN ('validating', 'ready')
     ORDER BY id FOR SHARE
@@ -60,11 +61,12 @@ WITH given AS MATERIALIZED (
     )) ORDER BY id FOR SHARE
 ), added AS (
     INSERT INTO jobs (id, owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, waits_for, blocked, reused_from, status,
-        manifest, finished_at)
+        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, sources, waits_for, blocked, reused_from,
+        status, manifest, finished_at)
     SELECT given.id, $1, given.dataset_id, given.input_job_id, given.kind, given.kind_version, given.params::jsonb,
         given.labels::jsonb, given.priority, given.limit_key, coalesce(given.scheduled_at, now()), given.max_attempts,
-        given.timeout_s, given.reuse_key, given.webhook_id, {_WAITS}, {_WAITS} IS NOT NULL, twin.id,
+        given.timeout_s, given.reuse_key, given.webhook_id, given.sources::jsonb, {_WAITS}, {_WAITS} IS NOT NULL,
+        twin.id,
         CASE WHEN twin.id IS NULL THEN 'pending' ELSE 'completed' END, twin.manifest,
         CASE WHEN twin.id IS NOT NULL THEN now() END
     FROM given JOIN target ON target.id = given.dataset_id LEFT JOIN twin ON twin.reuse_key = given.reuse_key
@@ -96,8 +98,9 @@ WITH leader AS (
     RETURNING id
 ), added AS (
     INSERT INTO jobs (owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, webhook_id, reuse_key, reused_from, waits_for, blocked)
-    SELECT $1, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, coalesce($11, now()), $12, $13, $14, $2, id, id, true
+        scheduled_at, max_attempts, timeout_s, webhook_id, sources, reuse_key, reused_from, waits_for, blocked)
+    SELECT $1, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, coalesce($11, now()), $12, $13, $14, $15::jsonb, $2, id,
+        id, true
     FROM leader
     RETURNING *
 ), history AS (
@@ -111,6 +114,10 @@ AWAIT = """
 UPDATE jobs SET awaited = true WHERE owner = $1 AND id = ANY ($2::uuid[]) AND status IN ('pending', 'running')
 """
 SOURCES = "SELECT id, status FROM jobs WHERE owner = $1 AND id = ANY ($2::uuid[]) ORDER BY id FOR SHARE"
+
+# What params name is not removed before we commit: whoever does locks it for an update, and then sees the new jobs.
+NAMED_JOBS = "SELECT id FROM jobs WHERE owner = $1 AND id = ANY ($2::uuid[]) AND status = 'completed' FOR SHARE"
+NAMED_DATASETS = "SELECT id FROM datasets WHERE owner = $1 AND id = ANY ($2::uuid[]) AND status = 'ready' FOR SHARE"
 
 # A leader may be over before we reach it, and another one there by the time we look again.
 MOST_TRIES = 5
@@ -129,11 +136,11 @@ async def enqueue_jobs(database: Database, jobs: Sequence[NewJob]) -> list[JobRo
     """Add jobs of one owner, all or none: if one is refused (None, see `enqueue_job`), nothing is added.
 
     Raises:
-        InputFailed: the job whose result is to be the data has failed or was canceled.
+        InputFailed: the job whose result is to be the data has failed or was canceled, or what params name is gone.
         NotFound: there is no such job of this owner.
     """
     async with database.driver() as driver:
-        if len(jobs) == 1 and jobs[0].input_job_id is None:
+        if len(jobs) == 1 and jobs[0].input_job_id is None and not jobs[0].sources:
             return await insert_jobs(driver, jobs)
         transaction = driver.transaction()
         await transaction.start()
@@ -150,7 +157,10 @@ async def enqueue_jobs(database: Database, jobs: Sequence[NewJob]) -> list[JobRo
 
 
 async def insert_jobs(driver: Driver, jobs: Sequence[NewJob]) -> list[JobRow | None]:
-    """The same on a connection. More than one job, and jobs with an `input_job_id`, need the caller's transaction."""
+    """The same on a connection. Many jobs, or one with `input_job_id` or `sources`, need the caller's transaction."""
+    named = {source for job in jobs for source in job.sources}
+    if named:
+        await _hold(driver, jobs[0].owner, named)
     if len(jobs) == 1 and jobs[0].reuse_key is None and jobs[0].input_job_id is None:
         return [await _insert_one(driver, jobs[0], frozenset())]
     sources = {job.input_job_id for job in jobs if job.input_job_id is not None}
@@ -177,6 +187,14 @@ async def _insert_reusing(driver: Driver, jobs: Sequence[NewJob], waits_for: Col
     return rows
 
 
+async def _hold(driver: Driver, owner: str, named: Collection[Source]) -> None:
+    """Lock what params name until the caller commits. Raises InputFailed where it was removed meanwhile."""
+    for kind, statement in ((DocumentSource, NAMED_JOBS), (DatasetSource, NAMED_DATASETS)):
+        wanted = {source.id for source in named if isinstance(source, kind)}
+        if wanted and len(await driver.fetch(statement, owner, sorted(wanted))) < len(wanted):
+            raise InputFailed("What the params name was removed meanwhile")
+
+
 async def _insert_one(driver: Driver, job: NewJob, waits_for: Collection[UUID]) -> JobRow | None:
     record = await driver.fetchrow(ONE, job.owner, *_values(job, waits_for))
     return None if record is None else new_row(job, **record)
@@ -199,6 +217,7 @@ async def _join_leader(driver: Driver, job: NewJob) -> JobRow | None:
         job.max_attempts,
         job.timeout_s,
         job.webhook_id,
+        sources_of(job),
     )
     return None if record is None else job_row(dict(record))
 
@@ -231,5 +250,6 @@ def _values(job: NewJob, waits_for: Collection[UUID]) -> tuple[object, ...]:
         job.timeout_s,
         job.reuse_key,
         job.webhook_id,
+        sources_of(job),
         job.input_job_id if job.input_job_id in waits_for else None,
     )

@@ -11,6 +11,7 @@ from gristmill.db.rows import dataset_input, result_manifest
 from gristmill.domain.dataset import DataFormat, DatasetInput
 from gristmill.domain.job import Claim
 from gristmill.domain.manifest import PARQUET
+from gristmill.domain.source import DatasetSource
 
 DATASETS = """
 SELECT id, format, original_key, size_bytes, columns, manifest, profile, rows_loaded
@@ -41,6 +42,16 @@ class Inputs:
             made = await self._results(results)
             found |= {claim.id: made[claim.input_job_id] for claim in claims if claim.input_job_id in made}
         return found
+
+    async def others(self, claim: Claim) -> dict[str, DatasetInput] | None:
+        """The datasets that a job's params name, by param; None when one of them was removed.
+
+        Raises:
+            DatabaseUnavailable
+        """
+        named = [source for source in claim.sources if isinstance(source, DatasetSource)]
+        found = {source.param: await self._dataset(source.id) for source in named}
+        return None if any(dataset.parts is None for dataset in found.values()) else found
 
     async def _dataset(self, dataset_id: UUID) -> DatasetInput:
         if dataset_id not in self._ready:

@@ -168,6 +168,7 @@ class Job(Table):
     kind_version: Mapped[int] = mapped_column(SmallInteger)
     dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id"))
     input_job_id: Mapped[UUID | None]
+    sources: Mapped[list[Any] | None]
     params: Mapped[dict[str, Any]]
     labels: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     status: Mapped[str] = mapped_column(server_default=JobStatus.PENDING)
@@ -256,6 +257,14 @@ class Job(Table):
             postgresql_where=text("webhook_id IS NOT NULL AND NOT webhook_noted AND finished_at IS NOT NULL"),
         ),
         Index("ix_jobs_input", "input_job_id", postgresql_where=text("input_job_id IS NOT NULL")),
+        # Who still needs a result or dataset that its params name; few jobs have such.
+        Index(
+            "ix_jobs_sources",
+            "sources",
+            postgresql_using="gin",
+            postgresql_ops={"sources": "jsonb_path_ops"},
+            postgresql_where=text("sources IS NOT NULL AND status IN ('pending', 'running')"),
+        ),
         # Room for the next version of the row on its page: status changes and heartbeats are updates.
         {"postgresql_with": {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.02}},
     )

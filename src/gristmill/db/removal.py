@@ -27,6 +27,10 @@ WITH gone AS (
         AND NOT EXISTS (
             SELECT FROM jobs AS taker WHERE taker.input_job_id = $1 AND taker.status IN ('pending', 'running')
         )
+        AND NOT EXISTS (
+            SELECT FROM jobs AS taker WHERE taker.sources IS NOT NULL AND taker.status IN ('pending', 'running')
+                AND taker.sources @> jsonb_build_array(jsonb_build_object('id', $1))
+        )
     RETURNING id, kind, dataset_id
 ), events AS (
     DELETE FROM job_events WHERE job_id = ANY (ARRAY (SELECT id FROM gone)) RETURNING job_id, type, lease
@@ -41,7 +45,10 @@ SELECT ARRAY (SELECT lease FROM noted) AS leases FROM gone
 
 # Ingest last: its cancel fails those that wait for the dataset, and they are to be canceled.
 LIVE = """
-SELECT id FROM jobs WHERE dataset_id = $1 AND owner = $2 AND status IN ('pending', 'running')
+SELECT id FROM jobs
+WHERE owner = $2 AND status IN ('pending', 'running')
+    AND (dataset_id = $1
+        OR sources IS NOT NULL AND sources @> jsonb_build_array(jsonb_build_object('id', $1::uuid)))
     AND NOT (status = 'running' AND cancel_requested_at IS NOT NULL)
 ORDER BY kind = 'ingest', id
 """
@@ -76,7 +83,7 @@ async def remove_job(database: Database, job_id: UUID, *, owner: str) -> Removed
     """Remove a final job; None: there is no such job of this owner.
 
     Raises:
-        Conflict: it is not final, another job shares its result or waits for it, or it made a dataset what it is.
+        Conflict: it is not final, another job shares or needs its result, or it made a dataset what it is.
     """
     async with database.driver() as driver, driver.transaction():
         found = await driver.fetchrow(LOCK, job_id, owner)
@@ -89,7 +96,7 @@ async def remove_job(database: Database, job_id: UUID, *, owner: str) -> Removed
             raise Conflict("The job belongs to its dataset.")
         removed = await driver.fetchrow(REMOVE, job_id, owner)
         if removed is None:
-            raise Conflict("Another job shares its result, or waits for it.")
+            raise Conflict("Another job shares its result, or needs it.")
         return Removed(tuple(removed["leases"]))
 
 

@@ -24,6 +24,10 @@ WITH walked AS MATERIALIZED (
         AND NOT EXISTS (
             SELECT FROM jobs AS taker WHERE taker.input_job_id = jobs.id AND taker.status IN ('pending', 'running')
         )
+        AND NOT EXISTS (
+            SELECT FROM jobs AS taker WHERE taker.sources IS NOT NULL AND taker.status IN ('pending', 'running')
+                AND taker.sources @> jsonb_build_array(jsonb_build_object('id', jobs.id))
+        )
         AND NOT EXISTS (SELECT FROM lost_attempts WHERE lost_attempts.job_id = jobs.id)
     FOR UPDATE SKIP LOCKED
 ), gone AS (

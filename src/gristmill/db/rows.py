@@ -11,6 +11,7 @@ from gristmill.domain.column import Column
 from gristmill.domain.dataset import DataFormat, DatasetInput, DatasetStatus
 from gristmill.domain.job import JobStatus, Progress
 from gristmill.domain.manifest import Manifest
+from gristmill.domain.source import Sources
 from gristmill.errors import Problem
 
 
@@ -79,7 +80,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job to enqueue. `params` and `labels` are JSON objects; `scheduled_at` None means now.
 
     With `input_job_id` it takes that job's result as its data; `dataset_id` is then the dataset of that job.
-    With a `reuse_key` it may be given the result of an identical job.
+    With a `reuse_key` it may be given the result of an identical job. `sources` are what its params name.
     """
 
     owner: str
@@ -96,6 +97,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     input_job_id: UUID | None = None
     reuse_key: str | None = None
     webhook_id: UUID | None = None
+    sources: Sources = ()
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +146,11 @@ def job_row(record: Record) -> JobRow:
     ):
         values[name] = values[name] and decoder.decode(values[name])
     return JobRow(**values)
+
+
+def sources_of(job: NewJob) -> str | None:
+    """What the params of a new job name, as JSON."""
+    return msgspec.json.encode(job.sources).decode() if job.sources else None
 
 
 def new_row(

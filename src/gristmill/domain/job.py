@@ -1,11 +1,13 @@
 """A job: its states, what may follow what, and the claim that a worker holds on it."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from uuid import UUID
 
 import msgspec
 
 from gristmill.domain.dataset import DatasetInput
+from gristmill.domain.source import Sources
 
 INGEST_KIND = "ingest"
 
@@ -77,9 +79,10 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     timeout_s: int
     dataset_id: UUID
     input_job_id: UUID | None = None
+    sources: Sources = ()
 
-    def on(self, dataset: DatasetInput) -> "ClaimedJob":
-        """The claim with the data it is about."""
+    def on(self, dataset: DatasetInput, others: Mapping[str, DatasetInput]) -> "ClaimedJob":
+        """The claim with the data it is about, and the datasets that its params name, by param."""
         return ClaimedJob(
             self.id,
             self.owner,
@@ -90,6 +93,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
             self.lease,
             self.timeout_s,
             dataset,
+            self.sources,
+            dict(others),
         )
 
 
@@ -105,6 +110,8 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     lease: int
     timeout_s: int
     dataset: DatasetInput
+    sources: Sources = ()
+    others: dict[str, DatasetInput] = {}
 
     @property
     def dataset_id(self) -> UUID:

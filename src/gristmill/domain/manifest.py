@@ -38,6 +38,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 MSGPACK = "application/vnd.msgpack"
 PARQUET = "application/vnd.apache.parquet"
+ARROW = "application/vnd.apache.arrow.file"
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"

@@ -1,19 +1,45 @@
 """Where a processor or ingest puts what it makes, without knowing what is behind it."""
 
 from collections.abc import Callable
-from pathlib import Path
+from enum import StrEnum
+from pathlib import Path, PurePath
 from typing import Protocol
 
 import polars as pl
 
 from gristmill.domain.job import Progress
+from gristmill.domain.manifest import ARROW, CSV, NDJSON, PARQUET
+
+
+class OutputFormat(StrEnum):
+    """What tables are written as. The value is what their names end with."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    NDJSON = "ndjson"
+    ARROW = "arrow"
+
+    @property
+    def media_type(self) -> str:
+        return {
+            OutputFormat.PARQUET: PARQUET,
+            OutputFormat.CSV: CSV,
+            OutputFormat.NDJSON: NDJSON,
+            OutputFormat.ARROW: ARROW,
+        }[self]
+
+    def named(self, name: str) -> str:
+        """The name of a table, ending as this format does."""
+        return str(PurePath(name).with_suffix(f".{self.value}"))
 
 
 class Output(Protocol):
     """The files of one attempt, written in order. Blocking: called from the thread that computes."""
 
-    def table(self, name: str, frame: pl.LazyFrame, *, copy: Path | None = None) -> int:
-        """Stream a frame into a Parquet file called `name`; answers its rows. `copy`: keep the file there as well."""
+    def table(
+        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+    ) -> int:
+        """Stream a frame into a file called `name`; answers its rows. `copy`: keep the file there as well."""
         ...
 
     def document(self, name: str, content: bytes, media_type: str) -> None:

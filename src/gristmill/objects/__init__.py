@@ -1,6 +1,6 @@
 """The only place that speaks S3.
 
-`ObjectStore` is for the event loop; `ObjectOutput`, `ObjectSource`, `scan`, `load` and `fetch` are for the thread
+`ObjectStore` is for the event loop; `ObjectOutput`, `ObjectSource`, `scan` and `load` are for the thread
 that computes. Every call ends within its deadline. What fails is `StoreUnavailable` (trying again may help) or
 `NotFound`.
 """

@@ -5,11 +5,12 @@ import io
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, TypeVar, assert_never, cast
 
 import polars as pl
 
-from gristmill.domain.manifest import PARQUET, StoredFile
+from gristmill.domain.manifest import StoredFile
+from gristmill.domain.output import OutputFormat
 from gristmill.objects.connection import without_proxy
 from gristmill.objects.keys import checked_prefix
 from gristmill.objects.store import ObjectStore
@@ -53,8 +54,10 @@ class ObjectOutput:
         """The files that are whole, in the order they were written."""
         return tuple(self._files)
 
-    def table(self, name: str, frame: pl.LazyFrame, *, copy: Path | None = None) -> int:
-        """Stream a frame into the Parquet file `name`; answers its rows. The same frame gives the same bytes.
+    def table(
+        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+    ) -> int:
+        """Stream a frame into the file `name`; answers its rows. The same frame gives the same bytes.
 
         With `copy`, the bytes are also written to that file of this machine.
 
@@ -62,27 +65,19 @@ class ObjectOutput:
             StoreUnavailable: it could not be stored.
             Whatever the query raises; the upload is aborted then.
         """
-        columns = len(frame.collect_schema())
         counted, heights = _counted(frame)
-        sink = _Sink(self._loop, self._writer(name, PARQUET), copy)
+        sink = _Sink(self._loop, self._writer(name, form.media_type), copy)
         try:
-            counted.sink_parquet(
-                cast("IO[bytes]", sink),  # Polars calls write, flush and close only
-                engine="streaming",
-                compression="zstd",
-                statistics=True,
-                row_group_size=row_group_rows(columns),
-                maintain_order=True,
-            )
+            _write(counted, cast("IO[bytes]", sink), form)  # Polars calls write, flush and close only
             whole = sink.small()
-            stored = sink.finish() if whole is None else self._put(name, whole, PARQUET)
+            stored = sink.finish() if whole is None else self._put(name, whole, form.media_type)
         except BaseException as error:
             sink.abort(error)
             if sink.failure is not None and sink.failure is not error:
                 raise sink.failure from error  # Polars tells it as a ComputeError of its own
             raise
         rows = sum(heights)
-        self._files.append(_stored_file(name, PARQUET, stored, rows))
+        self._files.append(_stored_file(name, form.media_type, stored, rows))
         return rows
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
@@ -270,6 +265,28 @@ class _Prefetch:
         finally:
             if not self._stopped:
                 await self._queue.put(b"")
+
+
+def _write(frame: pl.LazyFrame, target: IO[bytes], form: OutputFormat) -> None:
+    rows = row_group_rows(len(frame.collect_schema()))
+    match form:
+        case OutputFormat.PARQUET:
+            frame.sink_parquet(
+                target,
+                engine="streaming",
+                compression="zstd",
+                statistics=True,
+                row_group_size=rows,
+                maintain_order=True,
+            )
+        case OutputFormat.CSV:
+            frame.sink_csv(target, engine="streaming", maintain_order=True)
+        case OutputFormat.NDJSON:
+            frame.sink_ndjson(target, engine="streaming", maintain_order=True)
+        case OutputFormat.ARROW:
+            frame.sink_ipc(target, engine="streaming", compression="zstd", record_batch_size=rows, maintain_order=True)
+        case _:
+            assert_never(form)
 
 
 def _counted(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, list[int]]:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from gristmill.domain.column import Column
@@ -12,6 +11,7 @@ from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors.bounds import Method
 from gristmill.processors.columns import Chosen, Family, Names, resolve
 from gristmill.processors.forest import Forest
+from gristmill.processors.forms import RowsParams
 from gristmill.processors.grouping import Grouping, Season
 from gristmill.processors.rolling import Rolling, Window
 
@@ -24,7 +24,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _UNITS = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
-class AnomaliesParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AnomaliesParams(RowsParams, frozen=True, forbid_unknown_fields=True):
     """What to look at, and how far is too far: a score, or a share of the rows."""
 
     columns: Annotated[Chosen | None, Meta(description="Numeric columns, by names or a pattern; null: all.")] = None

@@ -45,19 +45,8 @@ class Again(msgspec.Struct, Generic[L], frozen=True):
     plan: L
 
 
-class Processor(ABC, Generic[P, L, S, F]):
-    """A kind of job. The docstring of a subclass is the published documentation of its kind.
-
-    `Params` is a frozen struct that forbids unknown fields; `example` are params that work.
-    Raise `version` whenever the same input would give other figures: finished work is reused by version.
-    `table` names the one file that all parts are written to; without it, each part becomes a file.
-    """
-
-    kind: ClassVar[str]
-    version: ClassVar[int] = 1
-    Params: ClassVar[type[msgspec.Struct]]
-    example: ClassVar[Mapping[str, object]]
-    table: ClassVar[str | None] = None
+class Fit(ABC, Generic[P, L, S, F]):
+    """A pure, mergeable look at data in as many passes as it takes."""
 
     @abstractmethod
     def plan(self, columns: Sequence[Column], params: P) -> L:
@@ -74,6 +63,26 @@ class Processor(ABC, Generic[P, L, S, F]):
     @abstractmethod
     def finish(self, plan: L, state: S) -> F | Again[L]:
         """The fitted figures, or a plan for one more pass."""
+
+
+class Processor(Fit[P, L, S, F]):
+    """A kind of job. The docstring of a subclass is the published documentation of its kind.
+
+    `Params` is a frozen struct that forbids unknown fields; `example` are params that work. With rows in the result it
+    extends `forms.RowsParams`. A param that names another job or dataset is declared as `naming.py` has it.
+    Raise `version` whenever the same input would give other figures: finished work is reused by version.
+    `table` names the one file that all parts are written to; without it, each part becomes a file.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1
+    Params: ClassVar[type[msgspec.Struct]]
+    example: ClassVar[Mapping[str, object]]
+    table: ClassVar[str | None] = None
+
+    def informed(self, plan: L, surveyed: Mapping[str, Any]) -> L:
+        """The plan with what was found in the datasets that params name, by param. Only with such params."""
+        return plan
 
     def recall(self, plan: L, kept: bytes) -> F | Again[L] | None:
         """The fitted figures, or a plan for fewer passes, from what `metrics` keeps of a dataset at its ingest.

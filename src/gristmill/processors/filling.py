@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
-from gristmill.processors import frequencies, spread, values
+from gristmill.processors import carrying, frequencies, spread, values
 from gristmill.processors.columns import Chosen, Family, batches, exactly, family, floating, is_integer, resolve
 from gristmill.processors.frequencies import Frequencies
 from gristmill.processors.spread import Pass, Spread
@@ -27,7 +27,13 @@ class Strategy(StrEnum):
     MEDIAN = "median"
     MODE = "mode"
     CONSTANT = "constant"
+    FORWARD = "forward"
     DROP = "drop"
+
+    @property
+    def fits_anew(self) -> bool:
+        """Whether other data is filled from itself, not by what was fitted before."""
+        return self in (Strategy.FORWARD, Strategy.DROP)
 
 
 _FAMILIES = {
@@ -35,6 +41,7 @@ _FAMILIES = {
     Strategy.MEDIAN: _NUMERIC,
     Strategy.MODE: _COUNTABLE,
     Strategy.CONSTANT: frozenset({Family.NUMBER, Family.BOOLEAN, Family.TEXT}),
+    Strategy.FORWARD: frozenset(Family),
     Strategy.DROP: frozenset(Family),
 }
 
@@ -43,6 +50,7 @@ class FillNulls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     """Put a value where one is missing, or drop the rows. Null columns: all that the strategy fits.
 
     A mean or median makes whole numbers Float64. NaN is missing. Of equally frequent values the mode is the smallest.
+    `forward` takes the last value above, in the order of the dataset; what has none above stays missing.
     """
 
     strategy: Strategy
@@ -67,6 +75,7 @@ class FillState(msgspec.Struct, frozen=True, tag="fill"):
     passes: tuple[Pass, ...] = ()
     frequencies: tuple[Frequencies, ...] = ()
     dropped: int = 0
+    parts: pl.DataFrame | None = None
 
 
 class Fill(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,10 +92,13 @@ class Fill(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FillFitted(msgspec.Struct, frozen=True, tag="fill_fitted"):
+    """`begins` has, for `forward`, what each part begins with."""
+
     strategy: Strategy
     columns: tuple[str, ...]
     fills: tuple[Fill, ...] = ()
     dropped: int = 0
+    begins: pl.DataFrame | None = None
 
 
 def plan(step: FillNulls, columns: Sequence[Column], pointer: str) -> FillPlan:
@@ -140,6 +152,9 @@ def partial(frame: pl.LazyFrame, plan: FillPlan) -> tuple[FillState, int]:
         passes, rows = spread.look_all(plan.spreads, plan.columns, frame, plan.limit)
         return FillState(plan.limit, passes), rows
     names = [column.name for column in plan.columns]
+    if plan.strategy is Strategy.FORWARD:
+        parts, rows = carrying.look(frame, names)
+        return FillState(plan.limit, parts=parts), rows
     state, rows = FillState(plan.limit, frequencies=(Frequencies(),) * len(names)), 0
     most = frequencies.cap(len(names))
     for batch in batches(frame, names):
@@ -156,11 +171,13 @@ def partial(frame: pl.LazyFrame, plan: FillPlan) -> tuple[FillState, int]:
 def merge(states: Sequence[FillState]) -> FillState:
     limit = states[0].limit
     most = frequencies.cap(len(states[0].frequencies))
+    parts = [state.parts for state in states if state.parts is not None]
     return FillState(
         limit,
         spread.merge_all([state.passes for state in states], limit),
         tuple(frequencies.merge(column, most) for column in zip(*(state.frequencies for state in states), strict=True)),
         sum(state.dropped for state in states),
+        pl.concat(parts) if parts else None,
     )
 
 
@@ -169,6 +186,8 @@ def finish(plan: FillPlan, state: FillState) -> FillFitted | FillPlan:
     names = tuple(column.name for column in plan.columns)
     if plan.strategy is Strategy.DROP:
         return FillFitted(plan.strategy, names, dropped=state.dropped)
+    if state.parts is not None:
+        return FillFitted(plan.strategy, names, begins=carrying.carried(state.parts))
     if not plan.spreads:
         pairs = zip(plan.columns, state.frequencies, strict=True)
         return FillFitted(plan.strategy, names, tuple(_mode(column, counted) for column, counted in pairs))
@@ -193,6 +212,8 @@ def apply(frame: pl.LazyFrame, fitted: FillFitted) -> pl.LazyFrame:
     schema = frame.collect_schema()
     if fitted.strategy is Strategy.DROP:
         return frame.filter(~_missing(schema, fitted.columns))
+    if fitted.begins is not None:
+        return carrying.fill(frame, fitted.columns, fitted.begins)
     return frame.with_columns(_filled(fill, schema[fill.column]).alias(fill.column) for fill in fitted.fills)
 
 

@@ -1,20 +1,26 @@
 """The kind `metrics`: figures about a dataset and each of its columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 import polars as pl
+from msgspec import Meta
 from polars import selectors as cs
 
 from gristmill.domain.column import Column
-from gristmill.processors import correlations, figures, hashes, profile, spread
+from gristmill.processors import correlations, drift, figures, hashes, profile, ranks, spread
 from gristmill.processors.columns import Family, batches, family, resolve
 from gristmill.processors.contract import Again, Planned, Processor, pack, unpack
 from gristmill.processors.correlations import Comoments
 from gristmill.processors.crew import Crew
+from gristmill.processors.drift import DriftPlan, DriftState
 from gristmill.processors.hashes import Hashes, Tally
+from gristmill.processors.naming import OtherDataset, names
 from gristmill.processors.profile import Caps, ColumnSeen, NumberSeen
+from gristmill.processors.ranks import Ranking, RankState
 from gristmill.processors.spread import Spread
 
 _ALL = frozenset(Family)
@@ -25,6 +31,12 @@ class MetricsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     columns: tuple[str, ...] | None = None
     correlations: bool = True
+    spearman: Annotated[bool, Meta(description="Rank correlations too; takes two further looks at the columns.")] = (
+        False
+    )
+    baseline_dataset_id: Annotated[
+        UUID | None, names(OtherDataset(drift.Survey()), "A ready dataset to compare the columns with.")
+    ] = None
 
 
 class Plan(Planned, frozen=True, kw_only=True):
@@ -39,6 +51,9 @@ class Plan(Planned, frozen=True, kw_only=True):
     correlated: tuple[Column, ...]
     first: "State | None" = None
     known: "Fitted | None" = None
+    drift: DriftPlan | None = None
+    baseline: DriftState | None = None
+    ranking: Ranking | None = None
 
 
 class State(msgspec.Struct, frozen=True):
@@ -47,6 +62,8 @@ class State(msgspec.Struct, frozen=True):
     columns: tuple[ColumnSeen, ...]
     repeated: Hashes = hashes.EMPTY
     comoments: Comoments | None = None
+    drift: DriftState | None = None
+    ranks: RankState | None = None
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -57,6 +74,8 @@ class Fitted(msgspec.Struct, frozen=True):
     spreads: tuple[Spread, ...]
     repeated: Tally
     comoments: Comoments | None
+    drift: DriftState | None = None
+    ranking: Ranking | None = None
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -74,10 +93,15 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
     Numbers: count, null, NaN, infinite, distinct, extremes, sum, mean, std and variance (ddof 1), population skew and
     excess kurtosis, linear quantiles at 1, 5, 25, 50, 75, 95 and 99 %, IQR, MAD (unscaled), zeros, negatives, a
     histogram and the most frequent values. Text: distinct and most frequent values, lengths in characters. Times:
-    earliest and latest. The dataset: share of nulls, duplicate rows, Pearson correlations.
+    earliest and latest. The dataset: share of nulls, duplicate rows, Pearson correlations, and with `spearman` those of
+    ranks.
 
     NaN and infinite values are counted apart and take no part in the other figures. Everything is exact, but for the
     figures that a column's `accuracy` names: distinct and most frequent values where there are very many.
+
+    With a baseline, `drift` compares each column with that of the baseline: the population stability index and the
+    distance of Kolmogorov and Smirnov of numbers, the index of texts and booleans by their most frequent values, and
+    the shares of what is missing. The bins and conventions are stated; what is approximate says so, with its error.
     """
 
     kind = "metrics"
@@ -100,13 +124,27 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
             spreads=tuple(wanted if family(column) is Family.NUMBER else idle for column in chosen),
             correlated=correlated,
             warnings=tuple(warnings),
+            ranking=ranks.ranking(correlated) if params.spearman and correlated else None,
+        )
+
+    def informed(self, plan: Plan, surveyed: Mapping[str, Any]) -> Plan:
+        if "baseline_dataset_id" not in surveyed:
+            return plan
+        baseline = surveyed["baseline_dataset_id"]
+        found = drift.warnings(baseline, plan.columns)
+        return msgspec.structs.replace(
+            plan, drift=drift.plan(plan.columns), baseline=baseline, warnings=(*plan.warnings, *found)
         )
 
     def keep(self, plan: Plan, fitted: Fitted) -> bytes:
         return pack(Kept(self.version, plan.columns, plan.caps, fitted))
 
     def recall(self, plan: Plan, kept: bytes) -> Fitted | Again[Plan] | None:
-        """From what is kept of all columns. What some of them have together has to be looked for again."""
+        """From what is kept of all columns. What some of them have together has to be looked for again; ranks and what
+        a baseline is compared with are not kept.
+        """
+        if plan.drift is not None or plan.ranking is not None:
+            return None
         found = unpack(kept, Kept)
         places = {column: place for place, column in enumerate(found.columns)}
         if found.version != self.version or not places.keys() >= set(plan.columns):
@@ -138,6 +176,8 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
             tuple(watch.seen() for _, watch in watches),
             repeated.seen() if repeated is not None else hashes.EMPTY,
             together.seen() if together is not None else None,
+            drift.look(frame, plan.drift) if whole and plan.drift is not None else None,
+            ranks.look(frame, plan.ranking),
         )
 
     def merge(self, states: Sequence[State]) -> State:
@@ -149,6 +189,8 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
             tuple(profile.merge(column, caps) for column in zip(*(state.columns for state in states), strict=True)),
             hashes.merge([state.repeated for state in states], hashes.KEPT_ROWS),
             correlations.merge(comoments) if comoments else None,
+            drift.merge_some([state.drift for state in states]),
+            ranks.merge([state.ranks for state in states]),
         )
 
     def finish(self, plan: Plan, state: State) -> Fitted | Again[Plan]:
@@ -163,9 +205,10 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
                 spreads[place] = spreads[place].advance(seen.seen)
                 columns[place] = _with_bins(columns[place], seen)
         first = msgspec.structs.replace(first, columns=tuple(columns))
-        if all(known.done for known in spreads):
-            return _fitted(plan, first, spreads)
-        return Again(msgspec.structs.replace(plan, spreads=tuple(spreads), first=first))
+        ranking = ranks.advance(plan.ranking, state.ranks)
+        if all(known.done for known in spreads) and (ranking is None or ranking.done):
+            return _fitted(plan, first, spreads, ranking)
+        return Again(msgspec.structs.replace(plan, spreads=tuple(spreads), first=first, ranking=ranking))
 
     def report(self, plan: Plan, fitted: Fitted) -> dict[str, object]:
         entries = [
@@ -179,6 +222,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
             "columns": entries,
             "dataset": _dataset(plan, fitted),
             "correlations": _correlations(plan, fitted),
+            **drift.section(plan.baseline, fitted.drift),
             "accuracy": "exact, but for what a column's accuracy names",
             "conventions": {
                 "std": "ddof 1",
@@ -189,7 +233,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
                 "missing": "NaN is counted apart and treated as null",
                 "infinite": "counted apart, no part in other figures",
                 "count": "values that are there: not null, NaN or infinite",
-                "correlation": "Pearson, over the rows where both values are there",
+                "correlation": "over the rows where both values are there; ranks are among all values of a column",
                 "top_values": "of equally frequent values the smallest first",
                 "large_integers": "extremes and sums are exact, other figures are of the nearest float64",
             },
@@ -212,7 +256,7 @@ class _Repeated:
         return self._gathered.seen()
 
 
-def _fitted(plan: Plan, first: State, spreads: Sequence[Spread]) -> Fitted:
+def _fitted(plan: Plan, first: State, spreads: Sequence[Spread], ranking: Ranking | None) -> Fitted:
     settled = [
         profile.settle(column, seen, known, plan.caps)
         for column, seen, known in zip(plan.columns, first.columns, spreads, strict=True)
@@ -223,6 +267,8 @@ def _fitted(plan: Plan, first: State, spreads: Sequence[Spread]) -> Fitted:
         tuple(known for _, known in settled),
         hashes.tally(first.repeated, first.rows, hashes.KEPT_ROWS),
         first.comoments,
+        first.drift,
+        ranking,
     )
 
 
@@ -262,7 +308,11 @@ def _correlations(plan: Plan, fitted: Fitted) -> dict[str, object] | None:
     if fitted.comoments is None:
         return None
     names = [column.name for column in plan.correlated]
-    return {"columns": names, "pearson": correlations.coefficients(fitted.comoments)}
+    return {
+        "columns": names,
+        "pearson": correlations.coefficients(fitted.comoments),
+        **ranks.section(fitted.ranking),
+    }
 
 
 def _warnings(plan: Plan, fitted: Fitted) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Annotated, assert_never
+from uuid import UUID
 
 import msgspec
 import polars as pl
@@ -17,6 +18,8 @@ from gristmill.processors.columns import batches
 from gristmill.processors.contract import ROW, Again, Planned, Processor
 from gristmill.processors.duplicates import DropDuplicates, DuplicateFitted, DuplicatePlan, DuplicateState
 from gristmill.processors.filling import FillFitted, FillNulls, FillPlan, FillState, Strategy
+from gristmill.processors.forms import RowsParams
+from gristmill.processors.naming import ResultDocument, names
 from gristmill.processors.recipe import Recipe, StepFitted, describe
 from gristmill.processors.scaling import Scale, ScaleFitted, ScalePlan, ScaleState
 
@@ -25,13 +28,17 @@ StepPlan = DuplicatePlan | FillPlan | ClipPlan | ScalePlan
 StepState = DuplicateState | FillState | ClipState | ScaleState
 
 
-class NormalizeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NormalizeParams(RowsParams, frozen=True, forbid_unknown_fields=True):
     """What to do: steps to fit and apply, or the document of steps that were fitted before."""
 
     steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=50, description="Done in this order.")] | None = (
         None
     )
     fitted: Annotated[Recipe | None, Meta(description="The `fitted.json` of another result.")] = None
+    fitted_from: Annotated[
+        UUID | None,
+        names(ResultDocument("fitted.json", into="fitted"), "A completed job: its `fitted.json` is the document."),
+    ] = None
     inverse: Annotated[bool, Meta(description="Take scaled numbers back, by the document.")] = False
 
 
@@ -60,21 +67,22 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
     """Cleans a dataset and brings its numbers to one scale, by steps in the order given.
 
     - `drop_duplicates`: rows that are the same in the `subset` columns (default: all); `keep` first, last or none.
-    - `fill_nulls`: `mean`, `median`, `mode`, a `constant`, or `drop` the rows. NaN counts as missing.
+    - `fill_nulls`: `mean`, `median`, `mode`, a `constant`, the value `forward` from above, or `drop` the rows.
+      NaN counts as missing.
     - `clip`: numbers beyond `low` and `high`, or beyond each column's `quantiles`, become that bound (winsorizing).
     - `clean_text`: `unicode` normal form, `trim`, `collapse` white space, `case`, `null_tokens`, `date_format`.
     - `rename_columns`: names in `snake_case`.
-    - `scale`: `zscore`, `minmax` (into `range`), `robust`, `maxabs` or `quantile`, as scikit-learn's scalers.
-      A constant column becomes 0.
+    - `scale`: `zscore`, `minmax` (into `range`), `robust`, `maxabs`, `quantile` or `power` (Yeo-Johnson), as
+      scikit-learn's scalers. A constant column becomes 0.
 
     Each step is fitted on the data as the steps before it leave it. Null, NaN and infinite values take no part in a
     fit; what a step does not fill stays. All fitted figures are exact but the quantiles of
     `quantile`, which can be approximate and are labelled.
 
     The result has every row that was not dropped, in the order of the dataset, and `fitted.json` with the fitted
-    figures of each step. Given as `fitted`, that document does the same to other data: numbers are scaled and gaps
-    filled as there, and rows dropped by the same rules. With `inverse`, scaled numbers (in Float64) and names are
-    taken back.
+    figures of each step. Given as `fitted`, or by the id of its job as `fitted_from`, that document does the same to
+    other data: numbers are scaled and gaps filled as there, and rows dropped by the same rules. With `inverse`, scaled
+    numbers (in Float64) and names are taken back.
     """
 
     kind = "normalize"

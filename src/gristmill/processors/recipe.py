@@ -18,11 +18,11 @@ from gristmill.processors.scaling import ScaleFitted, Scaling
 
 StepFitted = DuplicateFitted | FillFitted | ClipFitted | TextFitted | RenameFitted | ScaleFitted
 Ready = DuplicatePlan | FillPlan | StepFitted
-"""A step of a document: fitted, or to be fitted again where it drops rows, which differ from dataset to dataset."""
+"""A step of a document: fitted, or to be fitted again where it goes by rows, which differ from dataset to dataset."""
 
 
 class FilledNulls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="fill_nulls"):
-    """What went into each column; for `drop`, the columns that may miss nothing."""
+    """What went into each column; for `drop` the columns that may miss nothing, for `forward` those that are filled."""
 
     strategy: Strategy
     columns: tuple[Fill | str, ...]
@@ -132,6 +132,6 @@ def undo(recipe: Recipe, columns: tuple[Column, ...], *, pointer: str) -> tuple[
 def _fill(step: FilledNulls, columns: tuple[Column, ...], at: str) -> FillPlan | FillFitted:
     names = tuple(part.column if isinstance(part, Fill) else part for part in step.columns)
     fills = tuple(part for part in step.columns if isinstance(part, Fill))
-    if step.strategy is Strategy.DROP:
-        return filling.plan(filling.FillNulls(Strategy.DROP, columns=names or None), columns, at)
+    if step.strategy.fits_anew:
+        return filling.plan(filling.FillNulls(step.strategy, columns=names or None), columns, at)
     return filling.ready(FillFitted(step.strategy, names, fills), columns, at)

@@ -1,7 +1,8 @@
 """The driver: plan, fit over the parts in as many passes as asked for, apply, report. Pure but for `Output`."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -10,9 +11,12 @@ import polars as pl
 from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
 from gristmill.domain.manifest import JSON, part_name
-from gristmill.domain.output import OnProgress, Output
+from gristmill.domain.output import OnProgress, Output, OutputFormat
 from gristmill.errors import BadData, InternalError
-from gristmill.processors.contract import ROW, Again, Planned, Processor, finite
+from gristmill.processors import forms, naming
+from gristmill.processors.contract import ROW, Again, Fit, Planned, Processor, finite
+from gristmill.processors.forms import RowsParams
+from gristmill.processors.naming import OtherDataset
 
 REPORT = "report.json"
 MOST_PASSES = 1000
@@ -23,6 +27,13 @@ class Part(msgspec.Struct, frozen=True):
 
     frame: pl.LazyFrame
     rows: int
+
+
+class Other(msgspec.Struct, frozen=True):
+    """A dataset that a param names."""
+
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -44,20 +55,25 @@ def run(
     output: Output,
     progress: OnProgress,
     kept: bytes | None = None,
+    others: Mapping[str, Other] = MappingProxyType({}),
 ) -> Finished:
     """Run one job. Writes the tables, the documents and `report.json`, in this order.
 
     `kept` is what ingest kept of the dataset: the parts are not read where it says enough.
+    `params` have the documents that they name in place; `others` are the datasets that they name, by param.
 
     Raises InvalidRequest for params that do not fit the columns, BadData for a dataset without parts, and
     InternalError where the rows do not balance.
     """
     if not parts:
         raise BadData("The dataset has no parts.")
-    plan = processor.plan(columns, params)
+    plan = planned(processor, columns, params, {name: other.columns for name, other in others.items()})
+    plan = processor.informed(plan, _survey(params, others, progress))
     rows = sum(part.rows for part in parts)
     plan, fitted = fit(processor, plan, parts, progress, kept=kept)
-    rows_out, table = _apply(processor, plan, fitted, parts, output=output, counter=_Counter("apply", progress))
+    rows_out, table = _apply(
+        processor, plan, fitted, parts, params=params, output=output, counter=_Counter("apply", progress)
+    )
     report = processor.report(plan, fitted)
     dropped = rows - rows_out
     if dropped < 0 or report.get("rows_out", rows_out) != rows_out:
@@ -69,8 +85,42 @@ def run(
     return Finished(dict(msgspec.convert(body, dict[str, object])), rows, rows_out, dropped, table)
 
 
-def fit(
+def planned(
     processor: Processor[Any, Any, Any, Any],
+    columns: Sequence[Column],
+    params: msgspec.Struct,
+    others: Mapping[str, Sequence[Column]],
+) -> Any:
+    """The plan of a job, with all that can be checked before its data is read. Raises InvalidRequest.
+
+    `others` are the columns of the datasets that the params name, by param.
+    """
+    plan = processor.plan(columns, params)
+    forms.check(params, columns)
+    for name, survey in _surveys(params):
+        if name not in others:
+            raise naming.not_looked_up(name)
+        survey.plan(others[name], params)
+    return plan
+
+
+def _surveys(params: msgspec.Struct) -> Iterator[tuple[str, Fit[Any, Any, Any, Any]]]:
+    for name, (_, named) in naming.given(params).items():
+        if isinstance(named, OtherDataset):
+            yield name, named.survey
+
+
+def _survey(params: msgspec.Struct, others: Mapping[str, Other], progress: OnProgress) -> dict[str, Any]:
+    """What is found in the datasets that the params name."""
+    found: dict[str, Any] = {}
+    for name, survey in _surveys(params):
+        plan = survey.plan(others[name].columns, params)
+        _, found[name] = fit(survey, plan, others[name].parts, progress, stage="survey")
+    return found
+
+
+def fit(
+    look: Fit[Any, Any, Any, Any],
     plan: Planned,
     parts: Sequence[Part],
     progress: OnProgress,
@@ -80,18 +130,18 @@ def fit(
 ) -> tuple[Any, Any]:
     """The plan of the last pass and the fitted figures, in as many passes over the parts as it takes."""
     counter = _Counter(stage, progress)
-    known = processor.recall(plan, kept) if kept is not None else None
+    known = look.recall(plan, kept) if kept is not None and isinstance(look, Processor) else None
     outcome: Any = Again(plan) if known is None else known
     for _ in range(MOST_PASSES):
         if not isinstance(outcome, Again):
             return plan, outcome
         plan = outcome.plan
         counter.expect(sum(part.rows for part in parts))
-        stack = _Merging(processor)
+        stack = _Merging(look)
         for frame in _numbered(parts, counter):
-            stack.add(processor.partial(frame, plan))
-        outcome = processor.finish(plan, stack.result())
-    raise InternalError(f"{processor.kind}: not fitted after {MOST_PASSES} passes.")
+            stack.add(look.partial(frame, plan))
+        outcome = look.finish(plan, stack.result())
+    raise InternalError(f"{type(look).__name__}: not fitted after {MOST_PASSES} passes.")
 
 
 def _apply(
@@ -100,10 +150,11 @@ def _apply(
     fitted: msgspec.Struct,
     parts: Sequence[Part],
     *,
+    params: msgspec.Struct,
     output: Output,
     counter: "_Counter",
 ) -> tuple[int, tuple[Column, ...]]:
-    """Write the tables. Answers how many rows they have together, and their columns."""
+    """Write the tables in the format asked for. Answers how many rows they have together, and their columns."""
     rows = sum(part.rows for part in parts)
     counter.expect(rows)
     tables = [processor.apply(frame, plan, fitted) for frame in _numbered(parts, counter)]
@@ -111,9 +162,12 @@ def _apply(
     if not written:
         return rows, ()
     columns = tuple(Column(name, str(kind)) for name, kind in written[0].collect_schema().items())
+    named = {part_name(ordinal): table for ordinal, table in enumerate(written)}
     if processor.table is not None:
-        return output.table(processor.table, pl.concat(written, how="vertical")), columns
-    return sum(output.table(part_name(ordinal), table) for ordinal, table in enumerate(written)), columns
+        named = {processor.table: pl.concat(written, how="vertical")}
+    form = params.output_format if isinstance(params, RowsParams) else OutputFormat.PARQUET
+    made = [output.table(form.named(name), forms.shaped(table, params), form) for name, table in named.items()]
+    return sum(made), columns
 
 
 def _numbered(parts: Sequence[Part], counter: "_Counter") -> Iterator[pl.LazyFrame]:
@@ -152,8 +206,8 @@ class _Counter:
 class _Merging:
     """Merges states two by two like the digits of a binary counter: few are held, and no state is merged often."""
 
-    def __init__(self, processor: Processor[Any, Any, Any, Any]) -> None:
-        self._merge = processor.merge
+    def __init__(self, look: Fit[Any, Any, Any, Any]) -> None:
+        self._merge = look.merge
         self._held: list[tuple[int, Any]] = []
 
     def add(self, state: msgspec.Struct) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial as bind
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -13,13 +13,17 @@ from msgspec import Meta
 
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
-from gristmill.processors import spread, values
-from gristmill.processors.columns import Chosen, Family, Floats, exactly, floating, resolve
+from gristmill.processors import normal, power, spread, values
+from gristmill.processors.columns import Chosen, Family, Floats, batches, exactly, floating, numbers, resolve
+from gristmill.processors.power import PowerSearch, Shape
 from gristmill.processors.spread import Pass, Spread
 from gristmill.processors.values import Limits
 
 _NUMERIC = frozenset({Family.NUMBER})
+_TOO_WIDE = "too wide for float64: left as it is"
 MOST_QUANTILES = 1000
+END = 1e-7
+"""Of a normal output, shares nearer to 0 or 1 count as the ends: ±5.2 standard deviations, as in scikit-learn."""
 
 
 class Method(StrEnum):
@@ -28,6 +32,10 @@ class Method(StrEnum):
     ROBUST = "robust"
     MAXABS = "maxabs"
     QUANTILE = "quantile"
+    POWER = "power"
+
+
+_SHAPED = frozenset({Method.QUANTILE, Method.POWER})
 
 
 class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="scale"):
@@ -39,12 +47,17 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
     `quantile` puts a number where it stands between the column's quantiles, from 0 to 1, as QuantileTransformer with
     uniform output does: 1,000 quantiles, or as many as there are values. Beyond the values that are kept exactly, they
-    are approximate, and labelled with the share of rows by which they can be off.
+    are approximate, and labelled with the share of rows by which they can be off. With `output: normal` the shares
+    become the values of a standard normal distribution, within ±5.2.
+
+    `power` is Yeo and Johnson's transform (2000) with the power of highest likelihood, then brought to mean 0 and
+    variance 1, as PowerTransformer does. It takes a few passes more where the values are more than are kept.
     """
 
     method: Method
     columns: Chosen | None = None
     range: Annotated[tuple[float, float], Meta(description="Low and high end, for `minmax`.")] = (0.0, 1.0)
+    output: Annotated[Literal["uniform", "normal"], Meta(description="For `quantile`.")] = "uniform"
 
 
 class ScalePlan(msgspec.Struct, frozen=True, tag="scale"):
@@ -53,18 +66,24 @@ class ScalePlan(msgspec.Struct, frozen=True, tag="scale"):
     range: tuple[float, float]
     limit: Limits
     spreads: tuple[Spread, ...]
+    normal: bool = False
+    powers: tuple[PowerSearch, ...] = ()
 
 
 class ScaleState(msgspec.Struct, frozen=True, tag="scale"):
+    """What a pass saw of each column; `shapes` once powers are looked for."""
+
     limit: Limits
-    passes: tuple[Pass, ...]
+    passes: tuple[Pass, ...] = ()
+    shapes: tuple[Shape, ...] = ()
 
 
 class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """y = (x - center) / unit · stretch + shift. Without a unit the column stays as it is, in Float64.
 
-    With `quantiles`, which stand for evenly spaced shares from 0 to 1, y is the share at x. `error` is the most by
-    which a share can be off; 0 means exact.
+    With a `power`, Yeo and Johnson's transform of x takes the place of x. With `quantiles`, which stand for evenly
+    spaced shares from 0 to 1, y is the share at x, or the value of a standard `normal` distribution at that share.
+    `error` is the most by which a share can be off; 0 means exact.
     """
 
     column: str
@@ -75,6 +94,8 @@ class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str | None = None
     quantiles: tuple[float, ...] = ()
     error: float = 0.0
+    normal: bool = False
+    power: float | None = None
 
 
 class ScaleFitted(msgspec.Struct, frozen=True, tag="scale_fitted"):
@@ -98,9 +119,13 @@ def plan(step: Scale, columns: Sequence[Column], pointer: str) -> ScalePlan:
     if step.method is not Method.MINMAX and step.range != (0.0, 1.0):
         fault = Fault(f"{pointer}/range", "Only `minmax` takes a range.")
         raise InvalidRequest("The range does not fit.", errors=(fault,))
+    normal = step.output == "normal"
+    if normal and step.method is not Method.QUANTILE:
+        fault = Fault(f"{pointer}/output", "Only `quantile` takes it.")
+        raise InvalidRequest("The output does not fit.", errors=(fault,))
     fractions = (0.25, 0.5, 0.75) if step.method is Method.ROBUST else ()
-    spreads = (Spread(fractions=fractions, shape=step.method is Method.QUANTILE),) * len(chosen)
-    return ScalePlan(step.method, chosen, step.range, values.limits(len(chosen)), spreads)
+    spreads = (Spread(fractions=fractions, shape=step.method in _SHAPED),) * len(chosen)
+    return ScalePlan(step.method, chosen, step.range, values.limits(len(chosen)), spreads, normal)
 
 
 def after(plan: ScalePlan, columns: Sequence[Column]) -> tuple[Column, ...]:
@@ -131,22 +156,46 @@ def after_all(scalings: Sequence[Scaling], columns: Sequence[Column]) -> tuple[C
 
 def partial(frame: pl.LazyFrame, plan: ScalePlan) -> tuple[ScaleState, int]:
     """The state of one part, and its rows."""
+    if plan.powers:
+        return _shapes(frame, plan)
     passes, rows = spread.look_all(plan.spreads, plan.columns, frame, plan.limit)
     return ScaleState(plan.limit, passes), rows
 
 
+def _shapes(frame: pl.LazyFrame, plan: ScalePlan) -> tuple[ScaleState, int]:
+    shapes, rows = [Shape()] * len(plan.columns), 0
+    for batch in batches(frame, [column.name for column in plan.columns]):
+        rows += batch.height
+        for place, (search, column) in enumerate(zip(plan.powers, plan.columns, strict=True)):
+            if not search.done:
+                seen = search.look(numbers(batch.get_column(column.name)).finite)
+                shapes[place] = power.merge([shapes[place], seen])
+    return ScaleState(plan.limit, shapes=tuple(shapes)), rows
+
+
 def merge(states: Sequence[ScaleState]) -> ScaleState:
     limit = states[0].limit
-    return ScaleState(limit, spread.merge_all([state.passes for state in states], limit))
+    return ScaleState(
+        limit,
+        spread.merge_all([state.passes for state in states], limit),
+        tuple(power.merge(column) for column in zip(*(state.shapes for state in states), strict=True)),
+    )
 
 
 def finish(plan: ScalePlan, state: ScaleState) -> ScaleFitted | ScalePlan:
     """The fitted step, or the plan of the next pass."""
-    spreads = spread.advance_all(plan.spreads, state.passes)
-    if not all(known.done for known in spreads):
-        return msgspec.structs.replace(plan, spreads=spreads)
-    pairs = zip(plan.columns, spreads, strict=True)
-    return ScaleFitted(plan.method, tuple(_scaling(column.name, known, plan) for column, known in pairs))
+    if not plan.powers:
+        plan = msgspec.structs.replace(plan, spreads=spread.advance_all(plan.spreads, state.passes))
+        if not all(known.done for known in plan.spreads):
+            return plan
+        if plan.method is Method.POWER:
+            plan = msgspec.structs.replace(plan, powers=tuple(power.start(known) for known in plan.spreads))
+    else:
+        pairs = zip(plan.powers, state.shapes, strict=True)
+        plan = msgspec.structs.replace(plan, powers=tuple(search.advance(seen) for search, seen in pairs))
+    if not all(search.done for search in plan.powers):
+        return plan
+    return ScaleFitted(plan.method, tuple(_scaling(place, plan) for place in range(len(plan.columns))))
 
 
 def apply(frame: pl.LazyFrame, fitted: ScaleFitted) -> pl.LazyFrame:
@@ -157,9 +206,11 @@ def apply(frame: pl.LazyFrame, fitted: ScaleFitted) -> pl.LazyFrame:
 def _scaled(scaling: Scaling) -> pl.Expr:
     value = exactly(scaling.column).cast(pl.Float64)
     if scaling.quantiles:
-        return _mapped(value, bind(_share, np.array(scaling.quantiles)))
+        return _mapped(value, bind(_share, np.array(scaling.quantiles), outward=scaling.normal))
     if scaling.unit is None:
         return value
+    if scaling.power is not None:
+        value = _mapped(value, bind(power.forward, power=scaling.power))
     scaled = (value - scaling.center) / scaling.unit
     if scaling.stretch == 1 and scaling.shift == 0:
         return scaled
@@ -169,12 +220,13 @@ def _scaled(scaling: Scaling) -> pl.Expr:
 def _restored(scaling: Scaling) -> pl.Expr:
     value = exactly(scaling.column).cast(pl.Float64)
     if scaling.quantiles:
-        return _mapped(value, bind(_at_share, np.array(scaling.quantiles)))
+        return _mapped(value, bind(_at_share, np.array(scaling.quantiles), inward=scaling.normal))
     if scaling.unit is None:
         return value
     if scaling.stretch != 1 or scaling.shift != 0:
         value = (value - scaling.shift) / scaling.stretch
-    return value * scaling.unit + scaling.center
+    value = value * scaling.unit + scaling.center
+    return value if scaling.power is None else _mapped(value, bind(power.backward, power=scaling.power))
 
 
 def _mapped(value: pl.Expr, function: Callable[[Floats], Floats]) -> pl.Expr:
@@ -186,37 +238,57 @@ def _mapped(value: pl.Expr, function: Callable[[Floats], Floats]) -> pl.Expr:
     return value.map_batches(mapped, return_dtype=pl.Float64, is_elementwise=True)
 
 
-def _share(quantiles: Floats, values: Floats) -> Floats:
-    """Where values stand between quantiles. Of a run of equal quantiles, the middle."""
+def _share(quantiles: Floats, values: Floats, *, outward: bool) -> Floats:
+    """Where values stand between quantiles, as a share or, `outward`, as a normal value. Of equal ones, the middle."""
     shares = np.linspace(0, 1, len(quantiles))
     rising = np.interp(values, quantiles, shares)
     falling = np.interp(-values, -quantiles[::-1], -shares[::-1])
     found = (rising - falling) / 2
     found[values >= quantiles[-1]] = 1.0
     found[values <= quantiles[0]] = 0.0
-    return found
+    return normal.at_share(np.clip(found, END, 1 - END)) if outward else found
 
 
-def _at_share(quantiles: Floats, shares: Floats) -> Floats:
+def _at_share(quantiles: Floats, shares: Floats, *, inward: bool) -> Floats:
+    if inward:
+        shares = normal.share(shares)
+        # The ends were cut off a little inside.
+        shares = np.where(shares <= END * (1 + 1e-9), 0.0, np.where(shares >= 1 - END * (1 + 1e-9), 1.0, shares))
     return np.interp(shares, np.linspace(0, 1, len(quantiles)), quantiles)
 
 
-def _quantiles(name: str, known: Spread) -> Scaling:
+def _quantiles(name: str, known: Spread, plan: ScalePlan) -> Scaling:
+    if plan.normal and known.moments.constant:
+        # Of a constant, each share is as good as another; the normal value of the middle one is 0.
+        return Scaling(name, known.moments.low, 1.0, note="constant")
     shares = np.linspace(0, 1, min(MOST_QUANTILES, known.moments.count))
     note = "constant" if known.moments.constant else None
     error = known.values.error / known.moments.count
     found = known.values.linear(shares)
     # The kept points of an approximate distribution do not reach its ends; the moments know them.
     found[0], found[-1] = known.moments.low, known.moments.high
-    return Scaling(name, note=note, quantiles=tuple(found.tolist()), error=error)
+    return Scaling(name, note=note, quantiles=tuple(found.tolist()), error=error, normal=plan.normal)
 
 
-def _scaling(name: str, known: Spread, plan: ScalePlan) -> Scaling:
+def _powered(name: str, known: Spread, search: PowerSearch) -> Scaling:
+    if known.moments.constant:
+        return Scaling(name, known.moments.low, 1.0, note="constant")
+    if search.good is None:
+        return Scaling(name, note=_TOO_WIDE)
+    ends = np.array([known.moments.low, known.moments.high])
+    note = None if power.comes_back(ends, search.good) else "values far out lie too close together to be taken back"
+    return Scaling(name, search.mean, search.std, note=note, power=search.good)
+
+
+def _scaling(place: int, plan: ScalePlan) -> Scaling:
+    name, known = plan.columns[place].name, plan.spreads[place]
     seen = known.moments
     if seen.count == 0:
         return Scaling(name, note="no values")
     if plan.method is Method.QUANTILE:
-        return _quantiles(name, known)
+        return _quantiles(name, known, plan)
+    if plan.method is Method.POWER:
+        return _powered(name, known, plan.powers[place])
     stretch, shift = 1.0, 0.0
     match plan.method:
         case Method.ZSCORE:
@@ -230,7 +302,7 @@ def _scaling(name: str, known: Spread, plan: ScalePlan) -> Scaling:
             center = known.median or 0.0
             unit = (known.quantile(0.75) or 0.0) - (known.quantile(0.25) or 0.0)
     if not (math.isfinite(unit) and math.isfinite(center)):
-        return Scaling(name, note="too wide for float64: left as it is")
+        return Scaling(name, note=_TOO_WIDE)
     if unit > 0:
         return Scaling(name, center, unit, stretch, shift)
     note = "constant" if seen.constant else "the interquartile range is 0: centred, not scaled"

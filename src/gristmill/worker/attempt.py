@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -29,6 +29,8 @@ class Attempt:
         self.job = job
         # What it works on, once that is looked up.
         self.dataset: DatasetInput | None = None
+        # The datasets that its params name, by param.
+        self.others: Mapping[str, DatasetInput] = {}
         self.progress: Progress | None = None
         # By this process's clock: when an executor began with it, and when it last got on.
         self.computing_since = 0.0

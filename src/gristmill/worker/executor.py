@@ -164,7 +164,7 @@ class Executor:
 
     async def _answer(self, attempt: Attempt, child: ChildProcess, folder: str) -> Done | Broken | Later | None:
         assert attempt.dataset is not None  # noqa: S101 (a slot is filled with what is looked up)
-        await child.send(Run(attempt.job.on(attempt.dataset), folder))
+        await child.send(Run(attempt.job.on(attempt.dataset, attempt.others), folder))
         while True:
             match await child.receive():
                 case Advanced(progress=progress):

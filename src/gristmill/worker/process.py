@@ -99,7 +99,8 @@ def _environment(settings: Settings, temporary: Path, *, pipe: int) -> dict[str,
     threads = max(1, (os.cpu_count() or 1) // settings.concurrency)
     chosen = {
         "POLARS_MAX_THREADS": str(threads),
-        # Each thread that NumPy is called from would keep a heap of its own: 60 to 100 MB more at the peak of `metrics`.
+        # Each thread that NumPy is called from would keep a heap of its own: 60 to 100 MB more at the peak of
+        # `metrics`.
         "MALLOC_ARENA_MAX": "2",
         "MALLOC_MMAP_THRESHOLD_": str(MMAP_BYTES),
     }

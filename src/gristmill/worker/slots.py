@@ -101,16 +101,23 @@ class ExecutorSlots:
         """
         try:
             data = await self._inputs.of(attempt.job for attempt in attempts)
+            others = {
+                attempt.job.id: await self._inputs.others(attempt.job) for attempt in attempts if attempt.job.sources
+            }
         except Unavailable:
             for attempt in attempts:
                 await self._completer.submit(attempt, Interrupted())
             raise
         for attempt in attempts:
-            attempt.dataset = data.get(attempt.job.id)
+            attempt.dataset, named = data.get(attempt.job.id), others.get(attempt.job.id, {})
             if attempt.dataset is None:
                 gone = InputFailed("The job whose result it takes as data has none any more.")
                 await self._completer.submit(attempt, Failed(gone.problem()))
+            elif named is None:
+                gone = InputFailed("A dataset that its params name was removed.")
+                await self._completer.submit(attempt, Failed(gone.problem()))
             else:
+                attempt.others = named
                 attempt.need = _need(attempt.job, attempt.dataset)
                 self._room.join(attempt)
         self._hand_out()

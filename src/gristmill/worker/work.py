@@ -9,16 +9,19 @@ from uuid import uuid4
 
 import msgspec
 
+from gristmill.domain.dataset import DatasetInput
 from gristmill.domain.job import INGEST_KIND, ClaimedJob, Progress
 from gristmill.domain.manifest import KEPT_NAME, Manifest, StoredFile, original_key
 from gristmill.domain.outcome import Completed
 from gristmill.domain.output import OnProgress
-from gristmill.errors import BadData, GristmillError, InternalError, MemoryLimit, Snooze
+from gristmill.domain.source import DocumentSource
+from gristmill.errors import BadData, GristmillError, InputFailed, InternalError, MemoryLimit, NotFound, Snooze
 from gristmill.ingest import IngestOptions, Limits, ingest
-from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, fetch, load, scan
+from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, load, scan
 from gristmill.processors import AnyProcessor, find
 from gristmill.processors.contract import decode_params
-from gristmill.processors.run import Part, run
+from gristmill.processors.naming import pointing, with_documents
+from gristmill.processors.run import Other, Part, run
 from gristmill.settings import MIB, Settings
 from gristmill.telemetry import frames, get_logger
 from gristmill.worker.place import place_of_job
@@ -92,16 +95,19 @@ class Workbench:
         self, job: ClaimedJob, output: ObjectOutput, progress: OnProgress, *, bucket: str, prefix: str
     ) -> Completed:
         processor = find(job.kind, self._processors)
+        params = decode_params(processor, bytes(job.params))
         kept = self._kept(job) if processor.recalls() else None
-        finished = run(
-            processor,
-            params=decode_params(processor, bytes(job.params)),
-            columns=job.dataset.columns,
-            parts=self._parts(job, whole=kept is None),
-            output=output,
-            progress=progress,
-            kept=kept,
-        )
+        with pointing(params):
+            finished = run(
+                processor,
+                params=with_documents(params, self._documents(job)),
+                columns=job.dataset.columns,
+                parts=self._parts(job.dataset, whole=kept is None),
+                output=output,
+                progress=progress,
+                kept=kept,
+                others={name: self._other(dataset) for name, dataset in job.others.items()},
+            )
         manifest = Manifest(
             bucket=bucket,
             prefix=prefix,
@@ -122,14 +128,28 @@ class Workbench:
         file = next((file for file in stored.files if file.name == KEPT_NAME), None)
         return None if file is None else self._store.small.get(stored.bucket, file.key, sha256=file.sha256)
 
-    def _parts(self, job: ClaimedJob, *, whole: bool) -> list[Part]:
+    def _documents(self, job: ClaimedJob) -> dict[str, bytes]:
+        """The documents that the params name, by param."""
+        return {source.param: self._document(source) for source in job.sources if isinstance(source, DocumentSource)}
+
+    def _document(self, source: DocumentSource) -> bytes:
+        try:
+            with ObjectSource(self._store, self._loop, source.bucket, source.key, sha256=source.sha256) as stream:
+                return stream.read()
+        except NotFound:
+            raise InputFailed("A job whose result the params name has none any more.") from None
+
+    def _other(self, dataset: DatasetInput) -> Other:
+        return Other(dataset.columns, tuple(self._parts(dataset, whole=True)))
+
+    def _parts(self, dataset: DatasetInput, *, whole: bool) -> list[Part]:
         """The parts; `whole`: all of them will be read."""
-        stored = job.dataset.parts
+        stored = dataset.parts
         if stored is None:
             raise BadData("The dataset has no parts.")
         # Of a dataset its parts, not what was rejected; another job's result has tables alone (see db/inputs.py).
-        files = [file for file in stored.files if job.dataset.derived or is_part(file.name)]
-        if whole and _is_small(files, columns=len(job.dataset.columns)):
+        files = [file for file in stored.files if dataset.derived or is_part(file.name)]
+        if whole and _is_small(files, columns=len(dataset.columns)):
             frames = load(self._store, stored.bucket, files)
         else:
             frames = scan(self._settings, stored.bucket, files)

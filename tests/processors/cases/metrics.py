@@ -54,4 +54,14 @@ CASES = {
             "correlations.pearson": [[None, None], [None, 1.0]],
         },
     },
+    "ranks beside values": {
+        "frame": pl.DataFrame({"a": [1.0, 2.0, 3.0, 100.0, None], "b": [4, 3, 2, 2, 9], "c": [1, 1, 1, 1, 1]}),
+        "params": {"spearman": True},
+        "report": {
+            "correlations.columns": ["a", "b", "c"],
+            "correlations.spearman.0.0": 1.0,
+            "correlations.spearman.0.2": None,
+            "correlations.spearman_accuracy.label": "exact",
+        },
+    },
 }

@@ -146,4 +146,53 @@ CASES = {
             "column": [0.0, 0.0],
         },
     },
+    "the last value carried on, over parts without any and after rows were dropped": {
+        "frame": pl.DataFrame(
+            {
+                "a": [None, 1.0, NAN, None, None, None, 2.0, None],
+                "s": [None, None, "x", None, None, None, None, "y"],
+                "l": [[1], None, None, None, [2, 3], None, None, None],
+                "key": [1, 2, 3, 4, 4, 5, 6, 7],
+            }
+        ),
+        "params": {
+            "steps": [
+                {"op": "drop_duplicates", "subset": ["key"]},
+                {"op": "fill_nulls", "strategy": "forward"},
+                {"op": "scale", "method": "minmax", "columns": ["a"]},
+            ]
+        },
+        "report": {"rows_out": 7, "steps.1.columns": ["a", "s", "l", "key"]},
+        "table": {
+            "a": [None, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0],
+            "s": [None, None, "x", "x", "x", "x", "y"],
+            "l": [[1]] * 7,
+            "key": [1, 2, 3, 4, 5, 6, 7],
+        },
+    },
+    "quantiles as normal values, cut off at the ends, a constant in the middle": {
+        "frame": pl.DataFrame({"a": [1, 2, 3, None, 4, 5], "c": [7, 7, 7, 7, None, 7]}),
+        "params": {"steps": [{"op": "scale", "method": "quantile", "output": "normal"}]},
+        "report": {"steps.0.columns.1.note": "constant", "accuracy": "exact"},
+        "table": {
+            "a": [-5.199337582192817, -0.6744897501960817, 0.0, None, 0.6744897501960817, 5.199337582192817],
+            "c": [0.0, 0.0, 0.0, 0.0, None, 0.0],
+        },
+    },
+    "powers: a symmetric column stays linear, a constant becomes 0, what lies too far out is told": {
+        "frame": pl.DataFrame(
+            {"a": [-2.0, -1.0, 0.0, 1.0, 2.0] + [None] * 36, "c": [3] * 41, "far": [0.0] * 40 + [1e9]}
+        ),
+        "params": {"steps": [{"op": "scale", "method": "power"}]},
+        "report": {
+            "steps.0.columns.0.power": 1.0,
+            "steps.0.columns.1.note": "constant",
+            "steps.0.columns.2.note": "values far out lie too close together to be taken back",
+        },
+        "table": {
+            "a": [-(2.0**0.5), -(0.5**0.5), 0.0, 0.5**0.5, 2.0**0.5] + [None] * 36,
+            "c": [0.0] * 41,
+            "far": [-(0.025**0.5)] * 40 + [40.0**0.5],
+        },
+    },
 }
