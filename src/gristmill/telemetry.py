@@ -26,6 +26,7 @@ Nothing of a user's data goes into a log line: ids, counts, sizes, durations, ki
 | executor.exited | pid, code | an executor is gone; -9: killed |
 | executor.gone | pid | it had died already when we came to kill it |
 | executor.killed | pid, job_id, reason | canceled, timed_out, lease_lost, stalled, over_memory, or not_ready |
+| executor.oom_score | pid, error | the system does not let us say that executors are to be killed first |
 | executor.recycled | pid, bytes | an executor kept too much memory from its jobs; a fresh one takes its place |
 | job.held | job_id, lease, bytes | a claimed job waits for the memory it is going to need |
 | webhook.attempted | delivery_id, attempt, status | a webhook was tried; status of the answer, or none |

@@ -15,7 +15,7 @@ from gristmill.domain.manifest import Manifest
 from gristmill.domain.outcome import Completed
 from gristmill.objects import ObjectStore
 from gristmill.settings import MIB, Settings
-from gristmill.worker.attempt import Attempts
+from gristmill.worker.attempt import Attempt, Attempts
 from gristmill.worker.cleaner import Cleaner
 from gristmill.worker.completer import Completer
 from gristmill.worker.producer import Producer
@@ -113,6 +113,26 @@ async def test_a_claim_that_ends_after_the_stop_is_given_back(bench: Bench, shop
             await until(lambda: given_back(bench, job_id), "what the claim brought is given back")
             taking.cancel()
     assert (await bench.look(job_id)).status is JobStatus.PENDING
+
+
+async def test_an_executor_that_goes_away_leaves_its_job_to_another(bench: Bench, shop: Shop) -> None:
+    await bench.job(await ingested(bench))
+    leaving, waiting = (asyncio.create_task(shop.slots.take()) for _ in range(2))
+    await asyncio.sleep(0)
+    (claim,) = await claims.claim_jobs(bench.database, worker_id=shop.worker_id, limit=1, lease_s=60)
+    attempt = Attempt(claim)
+    shop.attempts.add(attempt)
+    leaving.cancel()  # and before it has noticed:
+    await shop.slots.fill([attempt])
+    assert await waiting is attempt
+    assert shop.slots.free == 0
+    # Canceled with the job in its hands.
+    shop.slots.release(attempt)
+    leaving = asyncio.create_task(shop.slots.take())
+    await asyncio.sleep(0)
+    await shop.slots.fill([attempt])
+    leaving.cancel()
+    assert await shop.slots.take() is attempt
 
 
 async def given_back(bench: Bench, job_id: UUID) -> bool:

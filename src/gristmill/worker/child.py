@@ -19,13 +19,17 @@ from gristmill.domain.job import Progress
 from gristmill.objects import ObjectStore
 from gristmill.processors import discover
 from gristmill.settings import Settings, load_settings
-from gristmill.telemetry import configure_logging
+from gristmill.telemetry import configure_logging, get_logger
 from gristmill.worker.process import PARENT_PID, PIPE_FD
 from gristmill.worker.protocol import Advanced, FromChild, Ready, Run, frame, from_supervisor, read_message
 from gristmill.worker.work import Workbench
 
 PR_SET_PDEATHSIG = 1
 ORPHANED = 3
+# From -1000 (never) to 1000 (first of all).
+OOM_SCORE = "500"
+
+log = get_logger(__name__)
 
 
 class Link:
@@ -69,6 +73,7 @@ def main() -> NoReturn:
     _die_with(int(os.environ[PARENT_PID]))
     settings = load_settings(env_file=None)
     configure_logging(settings.log_level, settings.log_format)
+    _die_before_others()
     processors = discover()
     link = Link(settings, socket.socket(fileno=int(os.environ[PIPE_FD])))
     workbench = Workbench(settings, link.store, link.loop, processors)
@@ -85,6 +90,16 @@ def _die_with(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we asked
         os._exit(ORPHANED)
+
+
+def _die_before_others() -> None:
+    """Have the kernel take us, and not the supervisor, when it needs memory: for a job there is another attempt."""
+    if sys.platform != "linux":
+        return
+    try:
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    except OSError as error:
+        log.debug("executor.oom_score", pid=os.getpid(), error=type(error).__name__)
 
 
 if __name__ == "__main__":

@@ -88,9 +88,10 @@ class ExecutorSlots:
 
     def release(self, attempt: Attempt) -> None:
         """Nothing runs for it any more: its memory is free for others."""
+        was_open = self._room.open
         self._room.release(attempt)
         self._hand_out()
-        if self._takers:
+        if self._room.open and not was_open and self._takers:
             self._on_free()
 
     async def fill(self, attempts: Sequence[Attempt]) -> None:
@@ -128,17 +129,23 @@ class ExecutorSlots:
     async def end_stopped(self) -> None:
         """End those in line that are asked to stop: no executor is needed for it."""
         for attempt in self._room:
-            if attempt.stop_reason is None:
+            if attempt.stop_reason is None or attempt not in self._room:  # it may have begun meanwhile
                 continue
             self._room.leave(attempt)
+            self._hand_out()
             if attempt.stop_reason is StopReason.CANCELED:
                 await self._completer.submit(attempt, Canceled())
             else:
                 self._completer.drop(attempt)
 
     def _hand_out(self) -> None:
-        while self._takers and (attempt := self._room.admit()) is not None:
-            self._takers.popleft().set_result(attempt)
+        while self._takers:
+            if self._takers[0].done():  # canceled, and its task does not know yet
+                self._takers.popleft()
+            elif (attempt := self._room.admit()) is not None:
+                self._takers.popleft().set_result(attempt)
+            else:
+                return
 
 
 def _need(job: Claim, dataset: DatasetInput) -> int:

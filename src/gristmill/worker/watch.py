@@ -11,9 +11,9 @@ from gristmill.settings import MIB, Settings
 from gristmill.worker.attempt import Attempt, StopReason
 from gristmill.worker.memory import memory_of, oom_kills
 
-# Between two looks a process grows by some 100 MB at most: pages are zeroed at 1 to 2 GB/s. A look takes 0.03 ms.
+# Overshoot is what a process can fill meanwhile, some 100 MB at 2 GB/s. A look takes 0.1 ms for each job that runs.
 LOOK_S = 0.05
-# Of the budget. A child that holds more after a job has too little left for the next one. A fresh one holds 60 MB.
+# Of the budget. A child that holds more after a job has too little left for the next one.
 KEPT_SHARE = 0.5
 
 
