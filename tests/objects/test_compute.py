@@ -5,6 +5,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -241,16 +242,23 @@ async def leave(context: AbstractAsyncContextManager[ObjectStore]) -> None:
 
 
 def test_a_loop_in_another_thread_serves_the_main_thread(
-    settings: Settings, other_loop: asyncio.AbstractEventLoop, bucket: str, prefix: str, frame: pl.DataFrame
+    settings: Settings,
+    other_loop: asyncio.AbstractEventLoop,
+    bucket: str,
+    prefix: str,
+    frame: pl.DataFrame,
+    tmp_path: Path,
 ) -> None:
     """As in an executor process: the main thread computes and blocks, a background loop speaks S3."""
 
     context = ObjectStore.open(settings)
     store = asyncio.run_coroutine_threadsafe(enter(context), other_loop).result()
     output = ObjectOutput(store, other_loop, bucket, prefix)
-    assert output.table("it", frame.lazy()) == ROWS
+    assert output.table("it", frame.lazy(), copy=tmp_path / "copy") == ROWS
     with ObjectSource(store, other_loop, bucket, output.files[0].key, sha256=output.files[0].sha256) as source:
-        assert_frame_equal(pl.read_parquet(io.BytesIO(source.read())), frame)
+        stored = source.read()
+    assert_frame_equal(pl.read_parquet(io.BytesIO(stored)), frame)
+    assert (tmp_path / "copy").read_bytes() == stored
     asyncio.run_coroutine_threadsafe(leave(context), other_loop).result()
 
 
