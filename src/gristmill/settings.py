@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1 * MIB, gt=0, description="largest JSON body, bytes")
     upload_idle_s: Seconds = Field(default=60.0, description="seconds an upload may pause before it is dropped")
     watch_s: Seconds = Field(default=0.25, description="seconds between looks at jobs that a request waits for")
+    page_readers: int = Field(default=2, ge=1, le=64, description="pages of rows that are read at once")
     presign_ttl_s: int = Field(default=900, ge=1, le=900, description="seconds a download URL lives")
 
     # Worker
