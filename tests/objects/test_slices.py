@@ -80,7 +80,7 @@ async def test_a_page_ends_early_where_rows_are_large_and_no_row_is_lost(
         found += frame["n"].to_list()
     assert found == texts
     assert heights[0] > FIRST_ROWS
-    assert max(heights[1:]) <= 10
+    assert max(heights[1:]) <= 6 + 10  # the last small ones, and as many large ones as fit
 
 
 async def test_a_table_without_rows_has_its_columns(
@@ -95,16 +95,17 @@ async def test_matching_rows_come_in_pages_too(
 ) -> None:
     frame = pl.DataFrame({"k": ["a", "b", "b", "a", "b"], "n": [0, 1, 2, 3, 4]})
     (only,) = await stored(store, bucket, prefix, frame)
-    found, first = [], 0
+    found: list[Any] = []
+    first: int | None = 0
     while first is not None:
-        given = {"columns": ["n", "k"], "matching": ("k", "b"), "first_row": first, "rows": 1, "max_bytes": MIB}
-        rows, first = await asyncio.to_thread(read_matching, settings, bucket, only, **given)
+        given: dict[str, Any] = {"columns": ["n", "k"], "matching": ("k", "b"), "rows": 1, "max_bytes": MIB}
+        rows, first = await asyncio.to_thread(read_matching, settings, bucket, only, first_row=first, **given)
         found += rows.rows()
     assert found == [(1, "b"), (2, "b"), (4, "b")]
 
 
 async def test_what_would_take_too_much_memory_is_refused(settings: Settings, bucket: str) -> None:
-    wide = {"columns": ["n"], "width": 10_000}
+    wide: dict[str, Any] = {"columns": ["n"], "width": 10_000}
     with pytest.raises(TooLarge):
         page(settings, bucket, [file("p", 1_000_000)], **wide)
     with pytest.raises(TooLarge):

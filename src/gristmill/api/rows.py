@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import msgspec
 from litestar import Request, Response, get
@@ -220,7 +220,7 @@ async def page_of(table: Table, wish: Wish, settings: Settings, reader: PageRead
         if wish.kind is not TableType.JSON:
             return encoded(frame, wish.kind, guard=wish.guard), cursor
         columns = tuple(Column(name, str(kind)) for name, kind in frame.schema.items())
-        rows = tuple(json_rows(frame))
+        rows = cast("tuple[tuple[Any, ...], ...]", json_rows(frame))
         page = RowPage(columns=columns, first_row=first, total_rows=table.rows, rows=rows, next=cursor)
         return msgspec.json.encode(page), cursor
 

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +11,8 @@ import polars as pl
 
 from gristmill.api.cells import cells, csv_column, guarded
 from gristmill.errors import NotAcceptable
+
+BLOCK_CELLS = 50_000
 
 _QUALITY = re.compile(r"q\s*=\s*(1(?:\.0{0,3})?|0(?:\.\d{0,3})?)", re.IGNORECASE)
 _QUOTED = re.compile(r'[",\r\n]|^$|^\s|\s$')
@@ -51,14 +53,18 @@ def encoded(frame: pl.DataFrame, kind: TableType, *, guard: bool = False) -> byt
             return sink.getvalue()
         case _:
             names = frame.columns
-            return msgspec.json.Encoder().encode_lines(dict(zip(names, row, strict=True)) for row in json_rows(frame))
+            return b"".join(b"%s\n" % msgspec.json.encode(dict(zip(names, row, strict=True))) for row in _rows(frame))
 
 
-def json_rows(frame: pl.DataFrame) -> Sequence[tuple[Any, ...]]:
-    """The rows, with values as `cells` has them."""
-    if not frame.width:
-        return []
-    return list(zip(*(cells(column) for column in frame.iter_columns()), strict=True))
+def json_rows(frame: pl.DataFrame) -> tuple[msgspec.Raw, ...]:
+    """Each row as a JSON array, with values as `cells` has them."""
+    return tuple(msgspec.Raw(msgspec.json.encode(row)) for row in _rows(frame))
+
+
+def _rows(frame: pl.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Some rows at a time: as objects of Python they take many times their room, and making them stops the loop."""
+    for block in frame.iter_slices(max(1, BLOCK_CELLS // max(1, frame.width))):
+        yield from zip(*(cells(column) for column in block.iter_columns()), strict=True)
 
 
 def _csv(frame: pl.DataFrame, *, guard: bool) -> bytes:
