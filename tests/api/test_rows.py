@@ -1,6 +1,7 @@
 """Promise: rows come in pages, each row once, with its values as they are, in the type that is asked for."""
 
 import asyncio
+import csv
 import io
 import json
 from pathlib import Path
@@ -69,7 +70,8 @@ async def test_a_walk_meets_every_row_of_every_part_once(
     whole = pl.DataFrame({"n": range(23), "t": [f"row {number}" for number in range(23)]})
     path = await readable(client, database, store, settings, whole[:7], whole[7:8], whole[8:])
     assert (await client.get(path)).json()["links"]["rows"] == f"{path}/rows"
-    found, url = [], f"{path}/rows?limit=5"
+    found: list[tuple[Any, ...]] = []
+    url = f"{path}/rows?limit=5"
     while url:
         answer = await client.get(url)
         page = answer.json()
@@ -97,9 +99,9 @@ async def test_a_page_comes_in_the_type_that_is_asked_for(
     arrow = await told(f"text/html, {ARROW};q=0.9, application/json;q=0.8")
     assert arrow.headers["Content-Type"] == ARROW
     assert_frame_equal(pl.read_ipc_stream(io.BytesIO(arrow.content)), whole)
-    csv = await told("text/*")
-    assert csv.headers["Content-Type"].startswith("text/csv")
-    assert csv.text == 'n,t,x\r\n1,"a,""b""",0.1\r\n,"",NaN\r\n1152921504606846976,,-Infinity\r\n'
+    table = await told("text/*")
+    assert table.headers["Content-Type"].startswith("text/csv")
+    assert table.text == 'n,t,x\r\n1,"a,""b""",0.1\r\n,"",NaN\r\n1152921504606846976,,-Infinity\r\n'
     lines = await told(NDJSON, columns=["x", "n"])
     assert [strict(line) for line in lines.text.splitlines()] == [
         {"x": 0.1, "n": 1},
@@ -128,7 +130,8 @@ async def test_columns_may_have_any_name(
         following = await read(client, path, columns=chosen, cursor=page["next"])
         assert following["rows"] == [["=A1"] * len(chosen)]
     plain = await client.get(path, headers={"Accept": "text/csv"})
-    assert_frame_equal(pl.read_csv(plain.content, infer_schema=False), whole)
+    # Not by Polars, whose reader leaves doubled quotes in a header as they are (2.1).
+    assert list(csv.reader(io.StringIO(plain.text, newline=""))) == [HOSTILE, *map(list, whole.rows())]
     guarded = await client.get(path, headers={"Accept": "text/csv"}, params={"formula_guard": True})
     table = pl.read_csv(guarded.content, infer_schema=False)
     assert table.columns[5] == "'=1+1"
@@ -139,14 +142,13 @@ async def test_the_link_keeps_the_choice_of_columns(
     client: httpx.AsyncClient, database: Database, store: ObjectStore, settings: Settings
 ) -> None:
     path = await readable(client, database, store, settings, pl.DataFrame({"a&b": [1, 2], "c": [3, 4]})) + "/rows"
-    query = [("columns", "c"), ("columns", "a&b"), ("limit", "1")]
-    answer = await client.get(path, params=query)
+    answer = await client.get(path, params={"columns": ["c", "a&b"], "limit": 1})
     assert parse_qs(urlsplit(answer.links["next"]["url"]).query)["columns"] == ["c", "a&b"]
     assert (await client.get(answer.links["next"]["url"])).json()["rows"] == [[4, 2]]
     cursor = answer.json()["next"]
     other = await client.get(path, params={"cursor": cursor, "columns": "c"})
     assert (other.status_code, other.json()["type"]) == (400, "urn:gristmill:problem:invalid-cursor")
-    unknown = await client.get(path, params=[("columns", "c"), ("columns", "d"), ("columns", "c")])
+    unknown = await client.get(path, params={"columns": ["c", "d", "c"]})
     assert unknown.status_code == 422
     assert [fault["pointer"] for fault in unknown.json()["errors"]] == ["/query/columns/1", "/query/columns/2"]
 
