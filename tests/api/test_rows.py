@@ -9,10 +9,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import msgspec
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from gristmill.api.rejects import RejectPage
+from gristmill.api.rows import RowPage
+from gristmill.api.tables import TableType
 from gristmill.db.engine import Database
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
@@ -202,6 +206,16 @@ async def test_what_can_not_be_read_says_why(
     assert "rows" not in (await client.get(f"/jobs/{job}")).json()["links"]
 
 
+async def test_the_document_tells_of_each_type_and_its_sample_is_one(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    for path in ("/datasets/{dataset_id}/rows", "/jobs/{job_id}/result/rows", "/datasets/{dataset_id}/rejects"):
+        content = document["paths"][path]["get"]["responses"]["200"]["content"]
+        assert set(content) == set(TableType)
+        page = content["application/json"]["examples"]["page"]["value"]
+        kind = RejectPage if path.endswith("rejects") else RowPage
+        assert msgspec.json.decode(msgspec.json.encode(msgspec.convert(page, kind))) == page
+
+
 async def test_a_result_is_read_as_a_dataset_is(
     client: httpx.AsyncClient, database: Database, store: ObjectStore, settings: Settings
 ) -> None:
@@ -233,7 +247,7 @@ async def test_a_store_that_hangs_holds_up_no_one_else(
     tmp_path: Path,
 ) -> None:
     path = await readable(client, database, store, settings, pl.DataFrame({"a": [1]}))
-    given = {**module_environment, "S3_ENDPOINT_URL": s3_proxy.url, "S3_DEADLINE_S": "2"}
+    given = {**module_environment, "S3_ENDPOINT_URL": s3_proxy.url, "S3_DEADLINE_S": "20"}
     # Started in a thread: the proxy runs on this loop.
     server = serving(given, tmp_path / "log")
     slow = await asyncio.to_thread(server.__enter__)

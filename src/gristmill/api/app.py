@@ -136,7 +136,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.database = database
             app.state.store = store
             app.state.watcher = Watcher(database, interval_s=settings.watch_s)
-            app.state.reader = PageReader(settings.page_readers)
+            app.state.reader = PageReader(settings.page_readers, deadline_s=settings.s3_deadline_s)
             app.state.gate = Gate(settings, database)
             app.state.processors = discover()
             app.state.schema_head = await asyncio.to_thread(head_revision)

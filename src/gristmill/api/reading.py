@@ -17,7 +17,8 @@ PAGE_BYTES = 4 * 1024 * 1024
 class PageReader:
     """Runs so many readers at once, and lets some more wait. A reader that was given up still counts until it ends."""
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, *, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="page")
         self._places = Semaphore(at_once + MAX_WAITING)
 
@@ -25,13 +26,17 @@ class PageReader:
         """What `read` answers or raises, which may block.
 
         Raises:
-            Unavailable: too many wait already.
+            Unavailable: too many wait already, or it took too long with the waiting.
         """
         if not self._places.acquire(blocking=False):
             raise Unavailable("Too many pages are being read at the moment.")
         future = self._threads.submit(read)
         future.add_done_callback(lambda _: self._places.release())
-        return await asyncio.wrap_future(future)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await asyncio.wrap_future(future)  # given up while it waits, it is not read at all
+        except TimeoutError as error:
+            raise Unavailable("The page could not be read in time.") from error
 
     def close(self) -> None:
         """Nothing new is read; what runs ends with the deadline of the store."""

@@ -1,6 +1,8 @@
 """The rows that ingest did not take: in pages with line, column, reason and text, and as a file."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import polars as pl
@@ -9,6 +11,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
+from gristmill.api import examples
 from gristmill.api.auth import Caller
 from gristmill.api.datasets import found_dataset
 from gristmill.api.document import DatasetId
@@ -51,11 +54,22 @@ class RejectPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | msgspec.UnsetType = msgspec.UNSET
 
 
+@dataclass
+class RejectsOperation(TableOperation):
+    """A page of rejected rows, with samples of its own."""
+
+    samples: ClassVar[Mapping[TableType, Any]] = {
+        TableType.JSON: examples.REJECTS,
+        TableType.NDJSON: examples.REJECTS_NDJSON,
+        TableType.CSV: examples.REJECTS_CSV,
+    }
+
+
 @get(
     "/{dataset_id:uuid}/rejects",
     operation_id="listRejects",
     summary="List a dataset's rejected rows",
-    operation_class=TableOperation,
+    operation_class=RejectsOperation,
     responses=documented(400, 404, 406, 409, 413, 422),
     response_description="A page of rejected rows. `Link` leads to the next one.",
 )

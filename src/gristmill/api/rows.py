@@ -1,15 +1,15 @@
 """Pages of typed rows, of a dataset and of a job's result."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, ClassVar, NamedTuple, cast
 
 import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Reference, Schema
+from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
 from litestar.params import QueryParameter
 
 from gristmill.api import examples
@@ -59,21 +59,27 @@ Guard = Annotated[
     ),
 ]
 
-TEXTS = {TableType.CSV: examples.CSV, TableType.NDJSON: examples.NDJSON}
-
 
 @dataclass
 class TableOperation(Operation):
-    """The framework knows of one media type of an answer; a page of a table has four."""
+    """The framework knows of one media type of an answer; a page of a table has four, each with a sample."""
+
+    samples: ClassVar[Mapping[TableType, Any]] = {
+        TableType.JSON: examples.ROWS,
+        TableType.NDJSON: examples.NDJSON,
+        TableType.CSV: examples.CSV,
+    }
 
     def __post_init__(self) -> None:
         answered = (self.responses or {}).get("200")
-        if isinstance(answered, OpenAPIResponse) and answered.content is not None:
-            for kind, sample in TEXTS.items():
-                shown: dict[str, Example | Reference] = {"rows": Example(summary="Rows", value=sample)}
-                answered.content[kind] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING), examples=shown)
-            # Without `type`: what is not text has none in OpenAPI 3.1.
-            answered.content[TableType.ARROW] = OpenAPIMediaType(schema=Schema(description="An Arrow IPC stream."))
+        if not isinstance(answered, OpenAPIResponse) or answered.content is None:
+            return
+        text = Schema(type=OpenAPIType.STRING)
+        for kind, sample in self.samples.items():
+            told = answered.content.setdefault(kind, OpenAPIMediaType(schema=text))
+            told.examples = {"page": Example(summary="A page", value=sample)}
+        # Without `type`: what is not text has none in OpenAPI 3.1.
+        answered.content[TableType.ARROW] = OpenAPIMediaType(schema=Schema(description="An Arrow IPC stream."))
 
 
 class Table(NamedTuple):
