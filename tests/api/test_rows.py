@@ -175,7 +175,7 @@ async def test_a_wide_dataset_is_read_in_pages_of_bounded_size(
             break
         query["cursor"] = page["next"]
     assert_frame_equal(pl.DataFrame(found, schema=whole.schema, orient="row"), whole)
-    assert peak_kib(served.pid) < 400_000, f"{peak_kib(served.pid)} KiB"
+    assert peak_kib(served.pid) < 350_000, f"{peak_kib(served.pid)} KiB"
 
 
 async def test_what_can_not_be_read_says_why(

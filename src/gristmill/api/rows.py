@@ -177,6 +177,8 @@ async def list_result_rows(
     known = row.manifest.columns
     if row.kind == INGEST_KIND:
         known = (await found_dataset(database, row.dataset_id, owner)).columns or ()
+    if not known:
+        raise NoRows(f"The result does not say which columns it has: download its files, see /jobs/{job_id}/result.")
     names = tuple(column.name for column in known)
     table = Table(f"/jobs/{job_id}/result/rows", row.manifest.bucket, row.manifest.prefix, files, names)
     return await page_of(table, Wish(kind, columns, limit, cursor, formula_guard), settings, reader, owner=owner)
