@@ -14,6 +14,7 @@ class FaultProxy:
     """Passes bytes between its own loopback port and a target, until it is told otherwise.
 
     The faults hold for connections that are open and for new ones. `connected` is set by the first connection.
+    `record` keeps what is asked for from then on, in `asked`, and counts the bytes of the answers.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -21,6 +22,8 @@ class FaultProxy:
         self.port = 0
         self.connected = asyncio.Event()
         self.cuts = 0
+        self.asked: bytearray | None = None
+        self.answered_bytes = 0
         self.delay_s = 0.0
         self._target = (host, port)
         self._server: asyncio.Server | None = None
@@ -53,6 +56,9 @@ class FaultProxy:
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
+
+    def record(self) -> None:
+        self.asked, self.answered_bytes = bytearray(), 0
 
     def freeze(self) -> None:
         """Black hole: connections are accepted and stay open, and no byte passes."""
@@ -134,6 +140,10 @@ class FaultProxy:
             if plan != cuts.number:
                 passed, plan = 0, cuts.number
             passed += len(data)
+            if cuts is self._answers:
+                self.answered_bytes += len(data)
+            elif self.asked is not None:
+                self.asked += data
             if cuts.after and passed > cuts.after[0]:
                 writer.write(data[: len(data) - (passed - cuts.after.pop(0))])
                 await writer.drain()

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -20,6 +20,7 @@ import httpx
 import msgspec
 
 CHUNK_BYTES = 256 * 1024
+PAGE_ROWS = 500
 POLL_S = 1.0
 LEAST_POLL_S = 0.02
 MEDIA_TYPES = {
@@ -135,6 +136,42 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     report: dict[str, Any]
 
 
+class RowPage(msgspec.Struct, frozen=True):
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    next: str | None = None
+
+
+class RejectedRow(msgspec.Struct, frozen=True):
+    """A row of the original that was not loaded: its line and column there, from 1, why, and its text."""
+
+    line: int
+    column: int | None
+    reason: str
+    raw: str
+
+
+class RejectPage(msgspec.Struct, frozen=True):
+    items: tuple[RejectedRow, ...]
+    next: str | None = None
+
+
+Paged = TypeVar("Paged", RowPage, RejectPage)
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found in a dataset: figures of the whole and of each column, and how the original was read."""
+
+    rows_read: int
+    rows_loaded: int
+    rows_rejected: int
+    rows_repaired: int
+    dialect: dict[str, Any]
+    warnings: tuple[str, ...]
+    figures: dict[str, Any]
+    columns: tuple[dict[str, Any], ...]
+
+
 class ClientError(Exception):
     """Base of what the client raises."""
 
@@ -208,6 +245,25 @@ class Client:
     def dataset(self, dataset_id: str) -> Dataset:
         return self._ask(Dataset, "GET", f"/datasets/{dataset_id}")
 
+    def profile(self, dataset_id: str) -> Profile:
+        return self._ask(Profile, "GET", f"/datasets/{dataset_id}/profile")
+
+    def rows(self, dataset_id: str, *, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of a dataset as values by column, fetched page by page as they are taken.
+
+        Integers beyond ±(2^53 - 1), decimals, times and bytes are strings, as the server tells them in JSON.
+        """
+        return self._rows(f"/datasets/{dataset_id}/rows", columns)
+
+    def result_rows(self, job_id: str, *, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of a job's result, as `rows`."""
+        return self._rows(f"/jobs/{job_id}/result/rows", columns)
+
+    def rejects(self, dataset_id: str, *, reason: str | None = None) -> Iterator[RejectedRow]:
+        """The rows of a dataset that were not loaded, of one reason or all, fetched page by page as they are taken."""
+        for page in self._pages(RejectPage, f"/datasets/{dataset_id}/rejects", reason=reason):
+            yield from page.items
+
     def submit(self, kind: str, dataset_id: str, params: Mapping[str, object] | None = None) -> Job:
         body = {"kind": kind, "dataset_id": dataset_id, "params": dict(params or {})}
         return self._ask(Job, "POST", "/jobs", json=body)
@@ -269,6 +325,20 @@ class Client:
             raise Unreachable(f"{file.name} can't be downloaded: {_said(error)}.") from error
         finally:
             partial.unlink(missing_ok=True)
+
+    def _rows(self, path: str, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
+        for page in self._pages(RowPage, path, columns=None if columns is None else list(columns)):
+            names = [column.name for column in page.columns]
+            for row in page.rows:
+                yield dict(zip(names, row, strict=True))
+
+    def _pages(self, kind: type[Paged], path: str, **query: Any) -> Iterator[Paged]:
+        given = {name: value for name, value in query.items() if value is not None}
+        page = self._ask(kind, "GET", path, params={**given, "limit": PAGE_ROWS})
+        yield page
+        while page.next is not None:
+            page = self._ask(kind, "GET", path, params={**given, "limit": PAGE_ROWS, "cursor": page.next})
+            yield page
 
     def _look(self, job_id: str) -> tuple[Job | None, float]:
         """The job, or None where the server asked to be tried again; and the seconds until the next look."""

@@ -9,6 +9,7 @@
     │   ├── MalformedRequest        a body or header that can't be read at all
     │   ├── InvalidCursor           a cursor that is not ours, or of another list
     │   ├── UnsupportedMediaType    a body of a type that the route does not take
+    │   ├── NotAcceptable           an `Accept` that names no type in which this can be told
     │   ├── UploadStalled           an upload paused for too long
     │   ├── UploadAborted           the connection was closed before the upload was complete
     │   ├── UnknownKind             no processor of that kind
@@ -20,11 +21,13 @@
     │   ├── DatasetFailed           the dataset a job waits for could not be made ready
     │   └── InputFailed             a job whose result a job needs has failed, was canceled or is gone
     ├── NotFound                    no such thing, or another owner's
+    │   └── NoRows                  a result that is a report alone, and has no table
     ├── Unauthorized                no key, or one that is unknown, expired or revoked
     ├── Forbidden                   a key without the scope
     ├── Conflict                    the thing is in a state that does not allow it
     │   ├── KeyInUse                the first request with this Idempotency-Key is not answered yet
     │   ├── ResultNotReady          the job is not final yet
+    │   ├── DatasetNotReady         the dataset is not read in yet
     │   └── JobCanceled             the job was canceled: it has no result
     ├── Unavailable                 PostgreSQL or S3 did not answer in time; trying again may help
     │   ├── NotReady                something that the API needs is missing
@@ -128,6 +131,11 @@ class UnsupportedMediaType(InputError):
     title = "A body of this type is not taken here"
 
 
+class NotAcceptable(InputError):
+    code = "not-acceptable"
+    title = "It can't be told in a type that is asked for"
+
+
 class UploadStalled(InputError):
     code = "upload-stalled"
     title = "The upload paused for too long"
@@ -184,6 +192,11 @@ class NotFound(GristmillError):
     permanent = True
 
 
+class NoRows(NotFound):
+    code = "no-rows"
+    title = "The result has no rows"
+
+
 class Unauthorized(GristmillError):
     code = "unauthorized"
     title = "A valid API key is needed"
@@ -210,6 +223,11 @@ class KeyInUse(Conflict):
 class ResultNotReady(Conflict):
     code = "result-not-ready"
     title = "The result is not ready"
+
+
+class DatasetNotReady(Conflict):
+    code = "dataset-not-ready"
+    title = "The dataset is not ready"
 
 
 class JobCanceled(Conflict):

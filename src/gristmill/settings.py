@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     )
     webhook_timeout_s: Seconds = Field(default=15.0, description="seconds a webhook's receiver has to answer")
     retain_deliveries_s: Seconds = Field(default=30 * 86400.0, description="seconds the log of webhooks is kept")
+    page_readers: int = Field(default=2, ge=1, le=64, description="pages of rows that are read at once")
     presign_ttl_s: int = Field(default=900, ge=1, le=900, description="seconds a download URL lives")
 
     # Worker

@@ -1,8 +1,11 @@
 """What a worker would do to the queue, done at once: the tests of the API need jobs in every state."""
 
+import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+import polars as pl
 
 from gristmill.db.claims import claim_jobs
 from gristmill.db.engine import Database
@@ -10,10 +13,10 @@ from gristmill.db.outcomes import Ending, record_outcomes
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import Ingested
 from gristmill.domain.job import Claim
-from gristmill.domain.manifest import JSON, PARQUET, Manifest, StoredFile, result_prefix
+from gristmill.domain.manifest import JSON, PARQUET, Manifest, StoredFile, ingest_prefix, part_name, result_prefix
 from gristmill.domain.outcome import Completed, Failed, Outcome
 from gristmill.errors import BadData
-from gristmill.objects import ObjectStore
+from gristmill.objects import ObjectOutput, ObjectStore
 from gristmill.settings import Settings
 
 COLUMNS = (Column("city", "String"), Column("temperature", "Float64"))
@@ -62,3 +65,57 @@ async def complete(
     made = Manifest(bucket, prefix, tuple(files), **told, report=msgspec.Raw(REPORT), columns=COLUMNS)
     await settle(database, claimed, Completed(made))
     return made
+
+
+async def make_readable(
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+    dataset: dict[str, Any],
+    *parts: pl.DataFrame,
+    rejected: pl.DataFrame | None = None,
+) -> Manifest:
+    """Let the ingest of an uploaded dataset end with these parts, and the rows it rejected."""
+    claimed = await claim(database, dataset["links"]["ingest_job"].rpartition("/")[2])
+    prefix = ingest_prefix(dataset["id"], claimed.lease)
+    tables = {part_name(ordinal): part for ordinal, part in enumerate(parts)}
+    if rejected is not None:
+        tables["rejected.parquet"] = rejected
+    made = await _written(store, settings.s3_datasets_bucket, prefix, tables)
+    rows, lost = sum(part.height for part in parts), 0 if rejected is None else rejected.height
+    found = Ingested(
+        columns=columns_of(parts[0]),
+        rows_read=rows + lost,
+        rows_loaded=rows,
+        rows_rejected=lost,
+        dialect=msgspec.Raw(b'{"format": "csv", "delimiter": ";"}'),
+        profile=msgspec.Raw(b'{"rows": %d, "columns": [{"name": "a", "nulls": 0, "odd": [1]}]}' % rows),
+        warnings=("a column has no name",),
+    )
+    await settle(database, claimed, Completed(made, found))
+    return made
+
+
+async def complete_with(
+    database: Database, store: ObjectStore, settings: Settings, job_id: str, *parts: pl.DataFrame
+) -> Manifest:
+    """Let the job end with these tables."""
+    claimed = await claim(database, job_id)
+    prefix = result_prefix(job_id, claimed.lease)
+    tables = {part_name(ordinal): part for ordinal, part in enumerate(parts)}
+    made = await _written(store, settings.s3_job_results_bucket, prefix, tables)
+    columns = columns_of(parts[0]) if parts else ()
+    await settle(database, claimed, Completed(msgspec.structs.replace(made, columns=columns)))
+    return made
+
+
+def columns_of(frame: pl.DataFrame) -> tuple[Column, ...]:
+    return tuple(Column(name, str(kind)) for name, kind in frame.schema.items())
+
+
+async def _written(store: ObjectStore, bucket: str, prefix: str, tables: dict[str, pl.DataFrame]) -> Manifest:
+    output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
+    for name, table in tables.items():
+        await asyncio.to_thread(output.table, name, table.lazy())
+    await asyncio.to_thread(output.document, "report.json", REPORT, JSON)
+    return Manifest(bucket, prefix, output.files, report=msgspec.Raw(REPORT))

@@ -126,6 +126,11 @@ async def test_what_is_another_owners_does_not_exist(
         ("GET", f"/jobs/{job['id']}", {}),
         ("GET", f"/jobs/{job['id']}/result", {}),
         ("GET", f"/jobs/{job['id']}/events", {}),
+        ("GET", f"/jobs/{job['id']}/result/rows", {}),
+        *(
+            ("GET", f"/datasets/{made['id']}/{name}", {})
+            for name in ("rows", "rejects", "rejects/content", "profile", "content")
+        ),
         ("POST", f"/jobs/{again['id']}/cancel", {}),
         ("POST", f"/jobs/{again['id']}/retry", {}),
         ("POST", "/jobs", {"json": body}),

@@ -10,6 +10,7 @@ import pytest
 
 from gristmill.api.pages import ASSETS
 
+UNREAD = re.compile("/result|/rows$|/rejects|/profile$")
 VENDORED = json.loads((ASSETS / "VENDORED.json").read_text("utf-8"))
 
 
@@ -81,7 +82,7 @@ async def test_every_operation_is_told_in_full(client: httpx.AsyncClient) -> Non
                 assert parameter["description"], (where, parameter["name"])
                 assert parameter["in"] != "path" or parameter["examples"], (where, parameter["name"])
                 assert parameter["in"] != "header" or "examples" not in parameter, "the page would send it each time"
-    assert len(ids) == len(set(ids)) == 37
+    assert len(ids) == len(set(ids)) == 43
 
 
 async def test_references_lead_somewhere(client: httpx.AsyncClient) -> None:
@@ -125,7 +126,9 @@ async def test_the_examples_work_when_pressed(client: httpx.AsyncClient) -> None
         given = operations["get"].get("parameters", [])
         query = {p["name"]: next(iter(p["examples"].values()))["value"] for p in given if "examples" in p}
         answer = await client.get(filled, params={name: value for name, value in query.items() if name == "limit"})
-        assert answer.status_code == (409 if path.endswith("/result") else 200), (path, answer.text)
+        # Nobody reads the dataset here, so what needs it is not there yet.
+        expected = 303 if path == "/datasets/{dataset_id}/content" else 409 if UNREAD.search(path) else 200
+        assert answer.status_code == expected, (path, answer.text)
 
 
 async def test_the_page_knows_the_example_ids(client: httpx.AsyncClient) -> None:

@@ -62,7 +62,28 @@ def test_from_upload_to_a_checked_download(
     (table,) = (file for file in result.files if file.rows is not None)
     found = pl.read_parquet(client.download(table, to=tmp_path / table.name))
     assert found.select("row_number", "speed").rows() == [(999, 9000)]
+    (flagged,) = client.result_rows(job.id, columns=["speed", "row_number"])
+    assert list(flagged.items()) == [("speed", 9000), ("row_number", 999)]
     assert [known.status for known in client.jobs(dataset_id=uploaded.id, kind="ingest")] == ["completed"]
+
+
+def test_what_was_read_and_what_was_not(
+    client: Client, processes: Processes, child_environment: dict[str, str], tmp_path: Path
+) -> None:
+    start(processes, "worker", child_environment, tmp_path)
+    rows = [f"{number},{number % 3}" + ",x" * (number % 400 == 399) for number in range(1300)]
+    uploaded = client.upload("\n".join(["n,m", *rows]).encode(), name="flawed.csv")
+    (ingest,) = client.jobs(dataset_id=uploaded.id, kind="ingest")
+    client.wait(ingest.id, timeout_s=60)
+    assert [row["n"] for row in client.rows(uploaded.id)] == [n for n in range(1300) if n % 400 != 399]
+    assert next(client.rows(uploaded.id, columns=["m"])) == {"m": 0}
+    rejected = [(row.line, row.reason, row.raw) for row in client.rejects(uploaded.id)]
+    assert rejected == [(n + 2, "extra cells", f"{n},{n % 3},x") for n in (399, 799, 1199)]
+    assert list(client.rejects(uploaded.id, reason="bad JSON")) == []
+    profile = client.profile(uploaded.id)
+    assert (profile.rows_read, profile.rows_loaded, profile.rows_rejected) == (1300, 1297, 3)
+    assert [column["name"] for column in profile.columns] == ["n", "m"]
+    assert profile.dialect["format"] == "csv"
 
 
 def test_a_job_is_canceled(client: Client) -> None:

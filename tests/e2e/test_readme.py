@@ -1,6 +1,7 @@
 """The README's session does what it says when it is pasted."""
 
 import asyncio
+import csv
 import json
 import os
 import re
@@ -32,10 +33,14 @@ async def test_the_curl_session_works_as_pasted(system: System, tmp_path: Path) 
     )  # fmt: skip
     said, complained = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 0, complained.decode()
-    events, dataset, result = (json.loads(line) for line in said.decode().splitlines() if line)
+    lines = [line for line in said.decode().splitlines() if line]
+    events, dataset, rejects, result = map(json.loads, lines[:4])
+    header, row = csv.reader(lines[4:])
     assert [event["type"] for event in events["items"]][-1] == "completed"
     assert (dataset["rows_read"], dataset["rows_loaded"], dataset["rows_rejected"]) == (8, 7, 1)
+    assert [(item["line"], item["raw"]) for item in rejects["items"]] == [(9, "Jena,10.2,9")]
     assert result["rows"] == 1
+    assert float(row[header.index("temperature")]) == 980
     flagged = pl.read_parquet(tmp_path / "anomalies.parquet")
     assert flagged["temperature"].to_list() == [980.0]
 

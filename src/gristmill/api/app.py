@@ -25,8 +25,12 @@ from gristmill.api.events import list_job_events
 from gristmill.api.headers import IS_HEAD, add_headers
 from gristmill.api.memory import return_garbage, return_large_buffers
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
+from gristmill.api.profile import get_profile
+from gristmill.api.reading import PageReader
+from gristmill.api.rejects import download_rejects, list_rejects
 from gristmill.api.removal import delete_dataset, delete_job
 from gristmill.api.results import get_result
+from gristmill.api.rows import list_result_rows, list_rows
 from gristmill.api.submit import Processors
 from gristmill.api.watch import Watcher
 from gristmill.db.engine import Database
@@ -81,8 +85,8 @@ def create_app(settings: Settings) -> Litestar:
     """The application. Nothing is connected until it is asked for something, so it starts with all else down."""
     return Application(
         route_handlers=[
-            datasets.routes(delete_dataset),
-            jobs.routes(get_result, list_job_events, delete_job),
+            datasets.routes(get_profile, list_rows, list_rejects, download_rejects, delete_dataset),
+            jobs.routes(get_result, list_result_rows, list_job_events, delete_job),
             jobs.batch_routes(),
             processors.routes(),
             schedules.routes(),
@@ -101,6 +105,7 @@ def create_app(settings: Settings) -> Litestar:
             "database": Provide(provide_database, sync_to_thread=False),
             "watcher": Provide(provide_watcher, sync_to_thread=False),
             "store": Provide(provide_store, sync_to_thread=False),
+            "reader": Provide(provide_reader, sync_to_thread=False),
             "processors": Provide(provide_processors, sync_to_thread=False),
             "schema_head": Provide(provide_schema_head, sync_to_thread=False),
             "owner": Provide(provide_owner, sync_to_thread=False),
@@ -132,6 +137,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.database = database
             app.state.store = store
             app.state.watcher = Watcher(database, interval_s=settings.watch_s)
+            app.state.reader = PageReader(settings.page_readers, deadline_s=settings.s3_deadline_s)
             app.state.gate = Gate(settings, database)
             app.state.processors = discover()
             app.state.schema_head = await asyncio.to_thread(head_revision)
@@ -140,6 +146,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             await store.warm()
             return_garbage()
             yield
+            app.state.reader.close()
             await app.state.watcher.close()
 
     return opened
@@ -163,6 +170,11 @@ def provide_store(state: State) -> ObjectStore:
 def provide_watcher(state: State) -> Watcher:
     watcher: Watcher = state.watcher
     return watcher
+
+
+def provide_reader(state: State) -> PageReader:
+    reader: PageReader = state.reader
+    return reader
 
 
 def provide_processors(state: State) -> Processors:

@@ -35,6 +35,8 @@ from gristmill.processors import AnyProcessor, find
 from gristmill.processors.contract import decode_params
 from gristmill.settings import Settings
 
+READY_LINKS = ("profile", "rows", "rejects")
+
 
 class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset in a list. Rows are known when it is `ready`; `rows_read == rows_loaded + rows_rejected`."""
@@ -162,7 +164,7 @@ async def create_dataset(
     links = await _job_link(database, dataset_id, owner, kind=INGEST_KIND, name="ingest_job")
     if job is not None:
         links |= await _job_link(database, dataset_id, owner, kind=job, name="job")
-    dataset = dataset_of(await _found(database, dataset_id, owner))
+    dataset = dataset_of(await found_dataset(database, dataset_id, owner))
     shown = msgspec.structs.replace(dataset, links={**dataset.links, **links})
     if key is not None:
         await note_body(database, key, dataset_id, msgspec.json.encode(shown))
@@ -214,7 +216,29 @@ async def list_all_datasets(
 async def look_at_dataset(
     dataset_id: DatasetId, database: NamedDependency[Database], owner: NamedDependency[str]
 ) -> Dataset:
-    return dataset_of(await _found(database, dataset_id, owner))
+    return dataset_of(await found_dataset(database, dataset_id, owner))
+
+
+@get(
+    "/{dataset_id:uuid}/content",
+    status_code=303,
+    operation_id="downloadDataset",
+    summary="Download the original",
+    responses=documented(404),
+    response_description="`Location` downloads the bytes as they came, under the dataset's name, for a while.",
+)
+async def download_dataset(
+    dataset_id: DatasetId,
+    database: NamedDependency[Database],
+    store: NamedDependency[ObjectStore],
+    settings: NamedDependency[Settings],
+    owner: NamedDependency[str],
+) -> Response[None]:
+    """The URL in `Location` needs no key. A dataset that has failed can be downloaded too."""
+    row = await found_dataset(database, dataset_id, owner)
+    bucket = settings.s3_datasets_bucket
+    url, _ = await store.presign_get(bucket, row.original_key, filename=row.name, ttl_s=settings.presign_ttl_s)
+    return Response(None, status_code=303, headers={"Location": url})
 
 
 def summary_of(row: DatasetRow) -> DatasetSummary:
@@ -243,11 +267,14 @@ def _summary(row: DatasetRow) -> dict[str, Any]:
             "self": path,
             "jobs": f"/jobs?dataset_id={row.id}",
             "ingest_jobs": f"/jobs?kind={INGEST_KIND}&dataset_id={row.id}",
+            "content": f"{path}/content",
+            **({name: f"{path}/{name}" for name in READY_LINKS} if row.status is DatasetStatus.READY else {}),
         },
     }
 
 
-async def _found(database: Database, dataset_id: UUID, owner: str) -> DatasetRow:
+async def found_dataset(database: Database, dataset_id: UUID, owner: str) -> DatasetRow:
+    """The dataset of this owner. Raises NotFound."""
     row = await get_dataset(database, dataset_id, owner=owner)
     if row is None:
         raise NotFound("There is no such dataset.")
@@ -291,5 +318,5 @@ def _incoming(
 
 
 def routes(*more: Any) -> Router:
-    own = [create_dataset, list_all_datasets, look_at_dataset]
+    own = [create_dataset, list_all_datasets, look_at_dataset, download_dataset]
     return Router("/datasets", route_handlers=[*own, *more], tags=["Datasets"])

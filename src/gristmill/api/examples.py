@@ -11,4 +11,13 @@ DELIVERY_ID = UUID("01900000-0000-7000-8000-0000000000de")
 
 JOB = {"kind": "metrics", "dataset_id": str(DATASET_ID), "params": {}}
 CSV = "city,temperature\nOslo,4.5\nLima,19\nCairo,\n"
+ROWS = {
+    "columns": [{"name": "city", "type": "String"}, {"name": "temperature", "type": "Float64"}],
+    "first_row": 0,
+    "total_rows": 3,
+    "rows": [["Oslo", 4.5], ["Lima", 19.0], ["Cairo", None]],
+}
+REJECTS = {"items": [{"line": 9, "column": 3, "reason": "extra cells", "raw": "Jena,10.2,9"}], "rows_rejected": 1}
+REJECTS_CSV = 'line,column,reason,raw\r\n9,3,extra cells,"Jena,10.2,9"\r\n'
+REJECTS_NDJSON = '{"line": 9, "column": 3, "reason": "extra cells", "raw": "Jena,10.2,9"}\n'
 NDJSON = '{"city": "Oslo", "temperature": 4.5}\n{"city": "Lima", "temperature": 19}\n'

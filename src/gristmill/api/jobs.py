@@ -351,6 +351,8 @@ def _links(row: JobRow) -> dict[str, str]:
     }
     if row.input_job_id is not None:
         links["input"] = f"/jobs/{row.input_job_id}"
+    if row.manifest is not None and row.manifest.columns:
+        links["rows"] = f"/jobs/{row.id}/result/rows"
     if not row.status.final:
         links["cancel"] = f"/jobs/{row.id}/cancel"
     elif row.status is not JobStatus.COMPLETED:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
@@ -30,6 +30,7 @@ Cursor = Annotated[
 ]
 
 Filters = Mapping[str, str | None]
+Query = Mapping[str, str | Sequence[str] | None]
 
 
 def encode_cursor(place: UUID | int, *, of: str, owner: str, filters: Filters) -> str:
@@ -60,12 +61,13 @@ def before(cursor: str | None, *, of: str, owner: str, filters: Filters) -> UUID
     return None if cursor is None else UUID(bytes=decode_cursor(cursor, of=of, owner=owner, filters=filters))
 
 
-def next_link(path: str, filters: Filters, *, limit: int, cursor: str | msgspec.UnsetType) -> dict[str, str]:
+def next_link(path: str, query: Query, *, limit: int, cursor: str | msgspec.UnsetType) -> dict[str, str]:
     """The headers of a page: where the next one is (RFC 8288), if there is one."""
     if isinstance(cursor, msgspec.UnsetType):
         return {}
-    given = {name: value for name, value in filters.items() if value is not None}
-    return {"Link": f'<{path}?{urlencode({**given, "limit": limit, "cursor": cursor})}>; rel="next"'}
+    given = {name: value for name, value in query.items() if value is not None}
+    told = urlencode({**given, "limit": limit, "cursor": cursor}, doseq=True)
+    return {"Link": f'<{path}?{told}>; rel="next"'}
 
 
 def checked_text(value: str | None, pointer: str) -> str | None:

@@ -81,7 +81,7 @@ async def get_result(
     row = await found_job(database, job_id, owner=owner)
     if row.manifest is None:
         # The document tells of the result; a problem is documented with the statuses.
-        refusal: Response[Any] = _without_result(row, request.scope["path"])
+        refusal: Response[Any] = without_result(row, request.scope["path"])
         return refusal
     main = main_file(row.manifest)
     if redirect:
@@ -130,7 +130,8 @@ async def _signed(store: ObjectStore, settings: Settings, bucket: str, file: Sto
     )
 
 
-def _without_result(row: JobRow, path: str) -> Response[ProblemDetails]:
+def without_result(row: JobRow, path: str) -> Response[ProblemDetails]:
+    """The answer where a job has no result, or none yet."""
     if not row.status.final:
         waiting = ResultNotReady(f"The job is {row.status.value}.").problem()
         return answer(details(waiting, instance=path), headers=retry_after(row))

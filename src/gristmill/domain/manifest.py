@@ -53,6 +53,11 @@ def part_name(ordinal: int) -> str:
     return f"part-{ordinal:05d}.parquet"
 
 
+def is_part(name: str) -> bool:
+    """Whether a file of an ingest holds rows of the dataset, as against those that were rejected."""
+    return name.startswith("part-")
+
+
 def original_key(dataset_id: str) -> str:
     return f"{dataset_id}/original"
 

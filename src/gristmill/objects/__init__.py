@@ -1,12 +1,13 @@
 """The only place that speaks S3.
 
-`ObjectStore` is for the event loop; `ObjectOutput`, `ObjectSource`, `scan` and `load` are for the thread
-that computes. Every call ends within its deadline. What fails is `StoreUnavailable` (trying again may help) or
-`NotFound`.
+`ObjectStore` is for the event loop; `ObjectOutput`, `ObjectSource`, `scan`, `load` and what reads pages are
+for the thread that computes.
+Every call ends within its deadline. What fails is `StoreUnavailable` (trying again may help) or `NotFound`.
 """
 
 from gristmill.objects.compute import ObjectOutput, ObjectSource, load, scan
 from gristmill.objects.faults import classify
+from gristmill.objects.slices import read_matching, read_rows
 from gristmill.objects.store import ListedObject, ListedUpload, ObjectStore
 from gristmill.objects.upload import Stored, UploadWriter
 
@@ -20,5 +21,7 @@ __all__ = [
     "UploadWriter",
     "classify",
     "load",
+    "read_matching",
+    "read_rows",
     "scan",
 ]

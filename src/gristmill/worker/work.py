@@ -11,7 +11,7 @@ import msgspec
 
 from gristmill.domain.dataset import DatasetInput
 from gristmill.domain.job import INGEST_KIND, ClaimedJob, Progress
-from gristmill.domain.manifest import KEPT_NAME, Manifest, StoredFile, original_key
+from gristmill.domain.manifest import KEPT_NAME, Manifest, StoredFile, is_part, original_key
 from gristmill.domain.outcome import Completed
 from gristmill.domain.output import OnProgress
 from gristmill.domain.source import DocumentSource
@@ -176,11 +176,6 @@ def _is_small(files: Sequence[StoredFile], *, columns: int) -> bool:
     """Whether all of it fits into memory many times over, also where it is compressed well."""
     cells = columns * sum(file.rows or 0 for file in files)
     return cells <= SMALL_CELLS and sum(file.size_bytes for file in files) <= SMALL_BYTES
-
-
-def is_part(name: str) -> bool:
-    """Whether a file of an ingest holds rows of the dataset, as against those that were rejected."""
-    return name.startswith("part-")
 
 
 def broken(error: BaseException, job: ClaimedJob) -> Broken:
