@@ -26,6 +26,7 @@
     │   ├── KeyInUse                the first request with this Idempotency-Key is not answered yet
     │   ├── ResultNotReady          the job is not final yet
     │   └── JobCanceled             the job was canceled: it has no result
+    ├── PreconditionFailed          the thing is another by now than `If-Match` says
     ├── Unavailable                 PostgreSQL or S3 did not answer in time; trying again may help
     │   ├── NotReady                something that the API needs is missing
     │   ├── DatabaseUnavailable
@@ -207,6 +208,12 @@ class ResultNotReady(Conflict):
 class JobCanceled(Conflict):
     code = "canceled"
     title = "The job was canceled"
+
+
+class PreconditionFailed(GristmillError):
+    code = "precondition-failed"
+    title = "It has changed meanwhile"
+    permanent = True
 
 
 class Unavailable(GristmillError):

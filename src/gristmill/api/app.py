@@ -20,6 +20,7 @@ from litestar.exceptions import HTTPException
 from gristmill.api import datasets, health, jobs, pages, processors, queue, schedules
 from gristmill.api.auth import Caller, Gate, authenticate, refuse_open_door
 from gristmill.api.bodies import JsonRequest
+from gristmill.api.changes import update_dataset
 from gristmill.api.document import ROUTER_PATH, RawJson, openapi_config
 from gristmill.api.events import list_job_events
 from gristmill.api.headers import IS_HEAD, add_headers
@@ -81,7 +82,7 @@ def create_app(settings: Settings) -> Litestar:
     """The application. Nothing is connected until it is asked for something, so it starts with all else down."""
     return Application(
         route_handlers=[
-            datasets.routes(delete_dataset),
+            datasets.routes(update_dataset, delete_dataset),
             jobs.routes(get_result, list_job_events, delete_job),
             jobs.batch_routes(),
             processors.routes(),

@@ -2,19 +2,22 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import QueryParameter
 
 from gristmill.api import examples
 from gristmill.api.auth import Caller
+from gristmill.api.conditions import IfNoneMatch, matches, strong_etag
 from gristmill.api.document import DatasetId, JsonObject
+from gristmill.api.filters import CreatedAfter, CreatedBefore, Labels, interval, shown, wanted_labels
 from gristmill.api.formats import FORMATS, MEDIA_TYPES
 from gristmill.api.idempotency import REPLAYED, IdempotencyKey, checked_key, idle_s, replay
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
@@ -51,8 +54,10 @@ class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
     rows_rejected: int | None
     rows_repaired: int | None
     error: ProblemDetails | None
+    labels: dict[str, str]
     created_at: datetime
     updated_at: datetime
+    expires_at: datetime | None
     links: dict[str, str]
 
 
@@ -162,11 +167,11 @@ async def create_dataset(
     links = await _job_link(database, dataset_id, owner, kind=INGEST_KIND, name="ingest_job")
     if job is not None:
         links |= await _job_link(database, dataset_id, owner, kind=job, name="job")
-    dataset = dataset_of(await _found(database, dataset_id, owner))
-    shown = msgspec.structs.replace(dataset, links={**dataset.links, **links})
+    dataset = dataset_of(await found_dataset(database, dataset_id, owner=owner))
+    told = msgspec.structs.replace(dataset, links={**dataset.links, **links})
     if key is not None:
-        await note_body(database, key, dataset_id, msgspec.json.encode(shown))
-    return Response(shown, headers={"Location": f"/datasets/{dataset_id}", **(REPLAYED if made else {})})
+        await note_body(database, key, dataset_id, msgspec.json.encode(told))
+    return Response(told, headers={"Location": f"/datasets/{dataset_id}", **(REPLAYED if made else {})})
 
 
 @get(
@@ -184,10 +189,21 @@ async def list_all_datasets(
         DataFormat | None, QueryParameter(description="Only of this format.")
     ] = None,
     name: Annotated[str | None, QueryParameter(description="Only of exactly this name.")] = None,
+    label: Labels = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response[DatasetPage]:
-    filters: Filters = {"status": status, "format": format, "name": checked_text(name, "/query/name")}
+    labels, created = wanted_labels(label), interval("created", created_after, created_before)
+    filters: Filters = {
+        "status": status,
+        "format": format,
+        "name": checked_text(name, "/query/name"),
+        "label": sorted(label) if label else None,
+        "created_after": shown(created.start),
+        "created_before": shown(created.end),
+    }
     rows = await list_datasets(
         database,
         owner=owner,
@@ -196,6 +212,8 @@ async def list_all_datasets(
         status=status,
         data_format=format,
         name=name,
+        labels=labels,
+        created=created,
     )
     items = tuple(summary_of(row) for row in rows[:limit])
     more = len(rows) > limit
@@ -208,13 +226,25 @@ async def list_all_datasets(
     "/{dataset_id:uuid}",
     operation_id="getDataset",
     summary="Look at a dataset",
-    responses=documented(404),
-    response_description="The dataset.",
+    responses={304: ResponseSpec(None, description="It is as it was told before."), **documented(404)},
+    response_description="The dataset. Its `ETag` goes into `If-Match` of a change, and into `If-None-Match`.",
 )
 async def look_at_dataset(
-    dataset_id: DatasetId, database: NamedDependency[Database], owner: NamedDependency[str]
-) -> Dataset:
-    return dataset_of(await _found(database, dataset_id, owner))
+    dataset_id: DatasetId,
+    database: NamedDependency[Database],
+    owner: NamedDependency[str],
+    if_none_match: IfNoneMatch = None,
+) -> Response[Dataset]:
+    dataset = dataset_of(await found_dataset(database, dataset_id, owner=owner))
+    headers = validators(dataset)
+    if matches(if_none_match, headers["ETag"]):
+        return cast("Response[Dataset]", Response(None, status_code=304, headers=headers))
+    return Response(dataset, headers=headers)
+
+
+def validators(dataset: Dataset) -> dict[str, str]:
+    """The headers by which a client knows whether the dataset is still as it was told."""
+    return {"ETag": strong_etag(dataset), "Cache-Control": "private, no-cache"}
 
 
 def summary_of(row: DatasetRow) -> DatasetSummary:
@@ -247,7 +277,8 @@ def _summary(row: DatasetRow) -> dict[str, Any]:
     }
 
 
-async def _found(database: Database, dataset_id: UUID, owner: str) -> DatasetRow:
+async def found_dataset(database: Database, dataset_id: UUID, *, owner: str) -> DatasetRow:
+    """The dataset of this owner. Raises NotFound."""
     row = await get_dataset(database, dataset_id, owner=owner)
     if row is None:
         raise NotFound("There is no such dataset.")

@@ -18,6 +18,16 @@ from gristmill.api import examples
 from gristmill.api.auth import Caller, admission
 from gristmill.api.conditions import IfNoneMatch, Prefer, applied, matches, preferred_wait, weak_etag
 from gristmill.api.document import JobId, JsonObject
+from gristmill.api.filters import (
+    CreatedAfter,
+    CreatedBefore,
+    FinishedAfter,
+    FinishedBefore,
+    Labels,
+    interval,
+    shown,
+    wanted_labels,
+)
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
@@ -151,13 +161,26 @@ async def list_all_jobs(
         str | None, QueryParameter(max_length=64, description="Only of this kind; `ingest` jobs are listed so alone.")
     ] = None,
     dataset_id: Annotated[UUID | None, QueryParameter(description="Only on this dataset.")] = None,
+    label: Labels = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
+    finished_after: FinishedAfter = None,
+    finished_before: FinishedBefore = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response[JobPage]:
+    labels = wanted_labels(label)
+    created = interval("created", created_after, created_before)
+    finished = interval("finished", finished_after, finished_before)
     filters: Filters = {
         "status": status,
         "kind": checked_text(kind, "/query/kind"),
         "dataset_id": None if dataset_id is None else str(dataset_id),
+        "label": sorted(label) if label else None,
+        "created_after": shown(created.start),
+        "created_before": shown(created.end),
+        "finished_after": shown(finished.start),
+        "finished_before": shown(finished.end),
     }
     rows = await list_jobs(
         database,
@@ -167,6 +190,9 @@ async def list_all_jobs(
         status=status,
         kind=kind,
         dataset_id=dataset_id,
+        labels=labels,
+        created=created,
+        finished=finished,
     )
     items = tuple(job_of(row) for row in rows[:limit])
     more = len(rows) > limit

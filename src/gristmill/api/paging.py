@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
@@ -29,7 +29,7 @@ Cursor = Annotated[
     QueryParameter(max_length=200, description="`next` of the page before. It fits the same filters only."),
 ]
 
-Filters = Mapping[str, str | None]
+Filters = Mapping[str, str | Sequence[str] | None]
 
 
 def encode_cursor(place: UUID | int, *, of: str, owner: str, filters: Filters) -> str:
@@ -65,7 +65,7 @@ def next_link(path: str, filters: Filters, *, limit: int, cursor: str | msgspec.
     if isinstance(cursor, msgspec.UnsetType):
         return {}
     given = {name: value for name, value in filters.items() if value is not None}
-    return {"Link": f'<{path}?{urlencode({**given, "limit": limit, "cursor": cursor})}>; rel="next"'}
+    return {"Link": f'<{path}?{urlencode({**given, "limit": limit, "cursor": cursor}, doseq=True)}>; rel="next"'}
 
 
 def checked_text(value: str | None, pointer: str) -> str | None:

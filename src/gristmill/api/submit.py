@@ -189,7 +189,7 @@ def _checked(
         timeout_s=request.timeout_s or settings.job_timeout_s,
         labels=msgspec.json.encode(request.labels),
         priority=request.priority,
-        scheduled_at=_checked_time(request.scheduled_at),
+        scheduled_at=checked_time(request.scheduled_at, "/scheduled_at"),
         limit_key=request.limit_key,
         reuse_key=key if request.reuse == "any" else None,
     )
@@ -232,10 +232,11 @@ def _dataset_of(request: JobRequest) -> UUID | None:
     return None if job_id is not None else given.pop()
 
 
-def _checked_time(moment: datetime | None) -> datetime | None:
+def checked_time(moment: datetime | None, pointer: str) -> datetime | None:
+    """The same time. Raises InvalidRequest: it is not of this millennium."""
     # The ends of the calendar overflow when a zone is applied.
     if moment is not None and not 2000 <= moment.year < 3000:
-        fault = Fault("/scheduled_at", "It must be in the years 2000 to 2999.")
+        fault = Fault(pointer, "It must be in the years 2000 to 2999.")
         raise InvalidRequest("The time does not fit.", errors=(fault,))
     return moment
 

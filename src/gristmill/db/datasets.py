@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from gristmill.db.dependents import RELEASE, fail_waiting
 from gristmill.db.engine import Database, Driver
+from gristmill.db.filters import NO_INTERVAL, Interval, labeled
 from gristmill.db.idempotency import RequestKey, creating, finish_upload
 from gristmill.db.models import Dataset
 from gristmill.db.rows import DatasetRow, dataset_row
@@ -190,11 +191,14 @@ async def list_datasets(
     status: DatasetStatus | None = None,
     data_format: DataFormat | None = None,
     name: str | None = None,
+    labels: Mapping[str, str | None] | None = None,
+    created: Interval = NO_INTERVAL,
 ) -> list[DatasetRow]:
     """A page of an owner's datasets, newest first, below `before`."""
     statement = (
         select(*COLUMNS)
         .where(Dataset.deleted_at.is_(None), Dataset.owner == owner)
+        .where(*labeled(Dataset.labels, labels or {}), *created.holds(Dataset.created_at))
         .order_by(Dataset.id.desc())
         .limit(limit)
     )

@@ -61,6 +61,7 @@ LEASES = Sequence("job_leases", metadata=Table.metadata)
 # Version 7: ids sort by time, so a page is a range of ids.
 NEW_ID = text("uuidv7()")
 NOW = func.now()
+LABELED = text("labels <> '{}'")
 
 
 class Dataset(Table):
@@ -91,8 +92,10 @@ class Dataset(Table):
     warnings: Mapped[list[Any] | None]
     manifest: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
+    labels: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     objects_left: Mapped[bool] = mapped_column(server_default=text("false"))
 
@@ -109,6 +112,9 @@ class Dataset(Table):
         ),
         CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name="failed_says_why"),
         Index("ix_datasets_owner_page", "owner", text("id DESC")),
+        Index("ix_datasets_owner_created", "owner", "created_at"),
+        Index("ix_datasets_labels", "labels", postgresql_using="gin", postgresql_where=LABELED),
+        Index("ix_datasets_expires_at", "expires_at", postgresql_where=text("deleted_at IS NULL")),
         Index("ix_datasets_objects_left", "deleted_at", postgresql_where=text("objects_left")),
     )
 
@@ -232,6 +238,15 @@ class Job(Table):
         Index("ix_jobs_running", "lease", postgresql_where=text("status = 'running'")),
         Index("ix_jobs_waiting", "waits_for", postgresql_where=text("blocked")),
         Index("ix_jobs_owner_page", "owner", text("id DESC")),
+        # Jobs without labels are not in it and pay nothing for it.
+        Index("ix_jobs_labels", "labels", postgresql_using="gin", postgresql_where=LABELED),
+        # By ranges of pages: an entry for each job would cost every completion, and updates stay HOT under this kind.
+        Index(
+            "ix_jobs_finished_at",
+            "finished_at",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": 16, "autosummarize": True},
+        ),
         # One job does what identical ones wait for.
         Index(
             "uq_jobs_leader",

@@ -35,8 +35,10 @@ class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] | None
     manifest: Manifest | None
     error: Problem | None
+    labels: dict[str, str]
     created_at: datetime
     updated_at: datetime
+    expires_at: datetime | None
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -125,7 +127,13 @@ def dataset_row(record: Record) -> DatasetRow:
     values["status"] = DatasetStatus(values["status"])
     for name in ("options", "dialect", "profile"):
         values[name] = raw(values[name])
-    for name, decoder in (("columns", _columns), ("warnings", _strings), ("manifest", _manifest), ("error", _problem)):
+    for name, decoder in (
+        ("columns", _columns),
+        ("warnings", _strings),
+        ("manifest", _manifest),
+        ("error", _problem),
+        ("labels", _labels),
+    ):
         values[name] = values[name] and decoder.decode(values[name])
     return DatasetRow(**values)
 
