@@ -9,7 +9,7 @@
     │   ├── MalformedRequest        a body or header that can't be read at all
     │   ├── InvalidCursor           a cursor that is not ours, or of another list
     │   ├── UnsupportedMediaType    a body of a type that the route does not take
-    │   ├── UploadStalled           an upload paused for too long
+    │   ├── UploadStalled           an upload paused for too long, or was too slow
     │   ├── UploadAborted           the connection was closed before the upload was complete
     │   ├── UnknownKind             no processor of that kind
     │   ├── UnsupportedFormat       bytes that are not what they were declared to be, or that we can't read
@@ -123,7 +123,7 @@ class UnsupportedMediaType(InputError):
 
 class UploadStalled(InputError):
     code = "upload-stalled"
-    title = "The upload paused for too long"
+    title = "The upload paused for too long, or was too slow"
 
 
 class UploadAborted(InputError):

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=50 * 1024 * MIB, gt=0, description="largest upload, bytes")
     max_body_bytes: int = Field(default=1 * MIB, gt=0, description="largest JSON body, bytes")
     upload_idle_s: Seconds = Field(default=60.0, description="seconds an upload may pause before it is dropped")
+    upload_min_rate: float = Field(
+        default=1024.0, ge=0, description="bytes a second an upload must bring while we wait for it; 0: any"
+    )
     watch_s: Seconds = Field(default=0.25, description="seconds between looks at jobs that a request waits for")
     presign_ttl_s: int = Field(default=900, ge=1, le=900, description="seconds a download URL lives")
 

@@ -31,7 +31,7 @@ from gristmill.api.filters import (
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
-from gristmill.api.submit import JobBatch, JobRequest, Keyed, Processors, Reply, submit
+from gristmill.api.submit import JobBatch, JobPlan, JobRequest, Keyed, Processors, Reply, plan_job, submit
 from gristmill.api.watch import Watcher, await_job
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel_job, get_job, list_jobs
@@ -91,6 +91,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     links: dict[str, str]
 
 
+# Typed as a class, which the framework's annotation wants; the document tells of both.
+JobOrPlan = cast("type[Any]", Job | JobPlan)
+
+
 class JobPage(msgspec.Struct, frozen=True):
     """Jobs, newest first. `next` is the cursor of the next page; absent on the last."""
 
@@ -109,12 +113,17 @@ class JobList(msgspec.Struct, frozen=True):
     operation_id="submitJob",
     summary="Submit a job",
     responses={
-        200: ResponseSpec(Job, description="Final already, within what was waited for.", generate_examples=False),
+        200: ResponseSpec(
+            JobOrPlan,
+            description="Final already, within what was waited for; or the plan, with `validate_only=true`.",
+            generate_examples=False,
+        ),
         **documented(400, 404, 409, 413, 415, 422),
     },
     response_description="Accepted. `Location` is the job; look again after `Retry-After` seconds.",
 )
 async def submit_job(
+    *,
     data: Annotated[
         JobRequest,
         BodyKwarg(media_type=RequestEncodingType.JSON, examples=[Example(value=examples.JOB, summary="Metrics")]),
@@ -125,6 +134,9 @@ async def submit_job(
     processors: NamedDependency[Processors],
     watcher: NamedDependency[Watcher],
     owner: NamedDependency[str],
+    validate_only: Annotated[
+        bool, QueryParameter(description="Answer what the job would do, and create nothing.")
+    ] = False,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response[Job]:
@@ -133,6 +145,9 @@ async def submit_job(
     On a dataset that is still `validating` the job waits, and is checked against the columns when they are known.
     With `Prefer: wait=N` the answer waits for the end of the job: 200 if it came, else 202.
     """
+    if validate_only:
+        plan = await plan_job(database, settings, processors, owner=owner, request=data)
+        return cast("Response[Job]", Response(plan, status_code=200))
     key = await request_key(request, idempotency_key, settings, owner=owner)
     if (first := await first_answer(database, key, Job)) is not None:
         return first

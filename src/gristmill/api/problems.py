@@ -82,7 +82,7 @@ DESCRIPTIONS = {
     401: "An API key is needed, and there is none, or it is unknown, expired or revoked.",
     403: "The API key lacks the scope.",
     404: "There is no such thing, or it is another owner's.",
-    408: "The upload paused for too long; nothing of it is kept.",
+    408: "The upload paused for too long, or was too slow; nothing of it is kept.",
     409: "Not possible in the present state.",
     412: "It is another by now than `If-Match` says; look at it again.",
     413: "Over a limit that is named in `detail`.",

@@ -11,17 +11,19 @@ from msgspec import Meta
 
 from gristmill.api.document import JsonObject
 from gristmill.db.datasets import get_datasets
+from gristmill.db.dependents import Ended, input_failed
 from gristmill.db.engine import Database
 from gristmill.db.enqueue import enqueue_jobs, insert_jobs
 from gristmill.db.idempotency import RequestKey, creating
-from gristmill.db.jobs import get_jobs
+from gristmill.db.jobs import find_twin, get_jobs
 from gristmill.db.rows import DatasetRow, JobRow, NewJob
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import DatasetStatus
+from gristmill.domain.job import JobStatus
 from gristmill.domain.reuse import dataset_digest, reuse_key
 from gristmill.errors import DatasetFailed, Fault, GristmillError, InvalidRequest, NotFound, UnknownKind
 from gristmill.processors import AnyProcessor, find
-from gristmill.processors.contract import decode_params
+from gristmill.processors.contract import PlannedStep, decode_params
 from gristmill.settings import Settings
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
@@ -87,6 +89,25 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class JobPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job would do: the params with their defaults, and the `steps` with their columns. The steps are null while
+    these are not known: the dataset is `validating`, or the job whose result is the data is not final.
+
+    With `reuses` the job would take the result of this identical one, or wait for it.
+    """
+
+    kind: str
+    kind_version: int
+    dataset_id: UUID
+    input_job_id: UUID | None
+    params: JsonObject
+    max_attempts: int
+    timeout_s: int
+    steps: tuple[PlannedStep, ...] | None
+    warnings: tuple[str, ...]
+    reuses: UUID | None
+
+
 @dataclass(frozen=True)
 class Keyed:
     """The key of a submission, and how its answer is made of the rows: they are committed together."""
@@ -132,6 +153,35 @@ async def submit(
         reply = keyed.reply(rows)
         await creation.answered(status=reply.status, location=reply.location, body=reply.body)
     return rows
+
+
+async def plan_job(
+    database: Database, settings: Settings, processors: Processors, *, owner: str, request: JobRequest
+) -> JobPlan:
+    """Check a job as `submit` does, and submit nothing. Raises as `submit`."""
+    sources = await _sources(database, [request], owner=owner)
+    job = _checked(settings, processors, request, sources, owner=owner)
+    if job.input_job_id is None:
+        columns = sources.datasets[job.dataset_id].columns
+    else:
+        source = sources.jobs[job.input_job_id]
+        if source.status in (JobStatus.FAILED, JobStatus.CANCELED):
+            raise input_failed(Ended(source.id, source.status))
+        columns = _columns_of(source)
+    processor = find(job.kind, processors)
+    plan = None if columns is None else processor.plan(columns, decode_params(processor, job.params))
+    return JobPlan(
+        kind=job.kind,
+        kind_version=job.kind_version,
+        dataset_id=job.dataset_id,
+        input_job_id=job.input_job_id,
+        params=JsonObject(job.params),
+        max_attempts=job.max_attempts,
+        timeout_s=job.timeout_s,
+        steps=None if plan is None else plan.outline(),
+        warnings=() if plan is None else plan.warnings,
+        reuses=None if job.reuse_key is None else await find_twin(database, job.reuse_key, owner=owner),
+    )
 
 
 def _all_of(made: Sequence[JobRow | None]) -> list[JobRow]:

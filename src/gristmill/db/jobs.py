@@ -50,6 +50,13 @@ SELECT id, hashtextextended(ROW (status, lease, attempt, progress, cancel_reques
 FROM jobs WHERE id = ANY ($1::uuid[]) AND owner = ANY ($2::text[])
 """
 
+# As in REUSING and JOIN_LEADER (db/enqueue.py).
+TWIN = """
+SELECT id FROM jobs WHERE owner = $1 AND reuse_key = $2 AND reused_from IS NULL
+    AND status IN ('pending', 'running', 'completed')
+ORDER BY status = 'completed' DESC, id DESC LIMIT 1
+"""
+
 COLUMNS = tuple(Job.__table__.columns[name] for name in JOB_COLUMNS)
 
 
@@ -64,6 +71,13 @@ async def get_jobs(database: Database, ids: Sequence[UUID], *, owner: str) -> li
     async with database.session() as session:
         records = (await session.execute(select(*COLUMNS).where(Job.id.in_(ids), Job.owner == owner))).mappings().all()
     return [job_row(dict(record)) for record in records]
+
+
+async def find_twin(database: Database, reuse_key: str, *, owner: str) -> UUID | None:
+    """The job whose result one with this key would take or wait for, if it came now."""
+    async with database.driver() as driver:
+        found: UUID | None = await driver.fetchval(TWIN, owner, reuse_key)
+    return found
 
 
 async def job_states(database: Database, ids: Collection[UUID], *, owners: Collection[str]) -> dict[UUID, int]:

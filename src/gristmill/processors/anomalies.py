@@ -15,7 +15,7 @@ from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import densities, findings, flagging, grouping, spread, values
 from gristmill.processors.bounds import THRESHOLDS, Bounds, Method, bounds
 from gristmill.processors.columns import Chosen, Family, Names, resolve
-from gristmill.processors.contract import ROW, Again, Planned, Processor
+from gristmill.processors.contract import ROW, Again, Planned, PlannedStep, Processor
 from gristmill.processors.densities import Counts, Grid, Tails
 from gristmill.processors.flagging import BEST, Counted, Judge, Ranked
 from gristmill.processors.grouping import Grouped, Grouping, Season
@@ -70,6 +70,9 @@ class Plan(Planned, frozen=True, kw_only=True):
     grids: tuple[Grid, ...] = ()
     judges: tuple[Judge, ...] = ()
     search: Search | None = None
+
+    def outline(self) -> tuple[PlannedStep, ...]:
+        return (PlannedStep(self.method.value, tuple(column.name for column in self.columns)),)
 
     @property
     def mean(self) -> bool:

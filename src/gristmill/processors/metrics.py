@@ -9,7 +9,7 @@ from polars import selectors as cs
 from gristmill.domain.column import Column
 from gristmill.processors import correlations, figures, frequencies, hashes, profile, spread, values
 from gristmill.processors.columns import Family, batches, family, resolve
-from gristmill.processors.contract import Again, Planned, Processor
+from gristmill.processors.contract import Again, Planned, PlannedStep, Processor
 from gristmill.processors.correlations import Comoments
 from gristmill.processors.hashes import Hashes
 from gristmill.processors.profile import Caps, ColumnSeen, NumberSeen
@@ -33,6 +33,11 @@ class Plan(Planned, frozen=True, kw_only=True):
     spreads: tuple[Spread, ...]
     correlated: tuple[Column, ...]
     first: "State | None" = None
+
+    def outline(self) -> tuple[PlannedStep, ...]:
+        described = PlannedStep("describe", tuple(column.name for column in self.columns))
+        correlated = tuple(column.name for column in self.correlated)
+        return (described, PlannedStep("correlate", correlated)) if correlated else (described,)
 
 
 class State(msgspec.Struct, frozen=True):
