@@ -73,7 +73,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     format: str
     size_bytes: int
-    sha256: str
+    sha256: str | None = None
     columns: tuple[Column, ...] | None = None
     rows_read: int | None = None
     rows_loaded: int | None = None

@@ -1,6 +1,6 @@
 """Changing what a user says of a dataset: a JSON Merge Patch (RFC 7396)."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -14,9 +14,10 @@ from msgspec import UNSET, Meta, UnsetType
 from gristmill.api.conditions import IfMatch, check_match
 from gristmill.api.datasets import Dataset, dataset_of, validators
 from gristmill.api.document import DatasetId
+from gristmill.api.expiry import checked_expiry
 from gristmill.api.formats import MAX_NAME, checked_name
 from gristmill.api.problems import documented
-from gristmill.api.submit import Label, LabelValue, checked_time
+from gristmill.api.submit import Label, LabelValue
 from gristmill.db.changes import Kept, change_dataset
 from gristmill.db.engine import Database
 from gristmill.db.rows import DatasetRow
@@ -67,14 +68,6 @@ async def update_dataset(
         raise NotFound("There is no such dataset.")
     dataset = dataset_of(row)
     return Response(dataset, headers=validators(dataset))
-
-
-def checked_expiry(moment: datetime | None) -> datetime | None:
-    """Raises InvalidRequest: it is over, or too far away."""
-    checked_time(moment, "/expires_at")
-    if moment is not None and moment <= datetime.now(UTC):
-        raise InvalidRequest("The time does not fit.", errors=(Fault("/expires_at", "It must be to come."),))
-    return moment
 
 
 def _merged(row: DatasetRow, data: DatasetChanges) -> Kept:

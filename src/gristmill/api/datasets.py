@@ -16,14 +16,17 @@ from litestar.params import QueryParameter
 from gristmill.api import examples
 from gristmill.api.auth import Caller
 from gristmill.api.conditions import IfNoneMatch, matches, strong_etag
+from gristmill.api.descriptions import JSON_TYPE, documented_descriptions, peek
 from gristmill.api.document import DatasetId, JsonObject
 from gristmill.api.filters import CreatedAfter, CreatedBefore, Labels, interval, shown, wanted_labels
 from gristmill.api.formats import FORMATS, MEDIA_TYPES
 from gristmill.api.idempotency import REPLAYED, IdempotencyKey, checked_key, idle_s, replay
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
+from gristmill.api.presigned import Upload
 from gristmill.api.problems import ProblemDetails, details, documented
 from gristmill.api.submit import Processors
-from gristmill.api.upload import Incoming, Uploads
+from gristmill.api.upload import Incoming, Patience, Uploads
+from gristmill.api.ways import Ways
 from gristmill.db.datasets import FirstJob, get_dataset, list_datasets
 from gristmill.db.engine import Database
 from gristmill.db.idempotency import RequestKey, check_payload, find_answer, note_body
@@ -40,7 +43,10 @@ from gristmill.settings import Settings
 
 
 class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset in a list. Rows are known when it is `ready`; `rows_read == rows_loaded + rows_rejected`."""
+    """A dataset in a list. Rows are known when it is `ready`; `rows_read == rows_loaded + rows_rejected`.
+
+    `sha256` is that of the original, in hex; null until ingest has read it where we did not receive it ourselves.
+    """
 
     id: UUID
     name: str
@@ -48,7 +54,7 @@ class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
     format: DataFormat
     media_type: str
     size_bytes: int
-    sha256: str
+    sha256: str | None
     rows_read: int | None
     rows_loaded: int | None
     rows_rejected: int | None
@@ -105,9 +111,10 @@ def _upload_bodies() -> RequestBody:
             "multipart/form-data": OpenAPIMediaType(schema=form),
             **raw,
             **told,
+            JSON_TYPE: documented_descriptions(),
             "application/octet-stream": OpenAPIMediaType(schema=binary),
         },
-        description="The file in a form, or the data itself as the body, streamed.",
+        description="The file in a form, the data itself as the body, streamed, or in JSON where it comes from.",
         required=True,
     )
 
@@ -128,7 +135,7 @@ class UploadOperation(Operation):
     summary="Upload a dataset",
     operation_class=UploadOperation,
     request_max_body_size=None,  # the upload counts for itself, against a limit of its own
-    responses=documented(400, 408, 409, 413, 415, 422),
+    responses=documented(400, 404, 408, 409, 413, 415, 422),
     response_description="Stored, and `validating`. `Location` is the dataset; `links.ingest_job` reads it.",
 )
 async def create_dataset(
@@ -146,32 +153,52 @@ async def create_dataset(
     options: Annotated[str | None, QueryParameter(description="A JSON object of options for reading.")] = None,
     job: Annotated[str | None, QueryParameter(description="Also submit a job of this kind, with its defaults.")] = None,
     idempotency_key: IdempotencyKey = None,
-) -> Response[Dataset]:
+) -> Response[Dataset | Upload]:
     """Send the file in a form (`multipart/form-data`) or as the body itself. Either is stored while it arrives.
+
+    Or say in a JSON object where the data comes from: `"upload": "presigned"` (the answer is then the upload, with URLs
+    for its parts), `"source": "s3://bucket/key"`, or `"from_job"`. A JSON array is data itself.
 
     A `Repr-Digest` or `Content-Digest` header (`sha-256=:BASE64:`) is checked; what does not match is not kept. On a
     form it may be the digest of the file or of the whole body. With an `Idempotency-Key`, an upload is the same when
     its data is, byte by byte, with the same name, format, options and job; it is read to its end to know that.
     """
     first_job = None if job is None else _first_job(find(job, processors))
+    receive = request.receive
+    if request.content_type[0].lower() == JSON_TYPE and format is None:
+        patience = Patience(settings.upload_idle_s, settings.upload_min_rate)
+        peeked = await peek(receive, patience)
+        if peeked.start == b"{":
+            body = await peeked.whole(patience, max_bytes=settings.max_body_bytes)
+            ways = Ways(settings, database, store, owner=owner)
+            done = await ways.take(body, first_job=first_job, given_key=idempotency_key)
+            if isinstance(done, Response):
+                return done
+            return await _created(database, done.dataset_id, owner=owner, kind=job, key=done.key, again=done.again)
+        receive = peeked.receive
     incoming = _incoming(request, name=name, data_format=format, options=options)
     uploads = Uploads(settings, database, store)
     key = _upload_key(idempotency_key, settings, owner=owner)
     first = None if key is None else await find_answer(database, key)
     if first is not None:
-        check_payload(first, await uploads.identify(incoming, request.receive, first_job=first_job))
+        check_payload(first, await uploads.identify(incoming, receive, first_job=first_job))
         if first.body is not None:
-            return replay(first, Dataset)
+            return cast("Response[Dataset | Upload]", replay(first, Dataset))
     made = None if first is None else first.upload_id
-    dataset_id = made or await uploads.take(incoming, request.receive, owner=owner, first_job=first_job, key=key)
-    links = await _job_link(database, dataset_id, owner, kind=INGEST_KIND, name="ingest_job")
-    if job is not None:
-        links |= await _job_link(database, dataset_id, owner, kind=job, name="job")
+    dataset_id = made or await uploads.take(incoming, receive, owner=owner, first_job=first_job, key=key)
+    return await _created(database, dataset_id, owner=owner, kind=job, key=key, again=made is not None)
+
+
+async def _created(
+    database: Database, dataset_id: UUID, *, owner: str, kind: str | None, key: RequestKey | None, again: bool
+) -> Response[Dataset | Upload]:
+    """The answer to who made a dataset, kept for who asks with the same key."""
+    links = await job_links(database, dataset_id, owner=owner, kind=kind)
     dataset = dataset_of(await found_dataset(database, dataset_id, owner=owner))
     told = msgspec.structs.replace(dataset, links={**dataset.links, **links})
     if key is not None:
         await note_body(database, key, dataset_id, msgspec.json.encode(told))
-    return Response(told, headers={"Location": f"/datasets/{dataset_id}", **(REPLAYED if made else {})})
+    return Response(told, headers={"Location": f"/datasets/{dataset_id}", **(REPLAYED if again else {})})
 
 
 @get(
@@ -283,6 +310,14 @@ async def found_dataset(database: Database, dataset_id: UUID, *, owner: str) -> 
     if row is None:
         raise NotFound("There is no such dataset.")
     return row
+
+
+async def job_links(database: Database, dataset_id: UUID, *, owner: str, kind: str | None) -> dict[str, str]:
+    """Links to the jobs that were made together with a dataset: its ingest, and one of this kind."""
+    links = await _job_link(database, dataset_id, owner, kind=INGEST_KIND, name="ingest_job")
+    if kind is not None:
+        links |= await _job_link(database, dataset_id, owner, kind=kind, name="job")
+    return links
 
 
 async def _job_link(database: Database, dataset_id: UUID, owner: str, *, kind: str, name: str) -> dict[str, str]:

@@ -218,9 +218,7 @@ def _checked(
     source = _input_of(request, sources, processors)
     if isinstance(source, DatasetRow):
         dataset_id, columns, input_job_id = source.id, source.columns, None
-        digest: str | None = dataset_digest(
-            sha256=source.sha256, data_format=source.format, options=bytes(source.options)
-        )
+        digest = _digest_of(source)
     else:
         dataset_id, columns, input_job_id = source.dataset_id, _columns_of(source), source.id
         digest = source.reuse_key
@@ -261,6 +259,13 @@ def _input_of(request: JobRequest, sources: Sources, processors: Processors) -> 
         fault = Fault("/input/job_id", f"A job of kind {job.kind} makes no rows.")
         raise InvalidRequest("The result of that job is not a table.", errors=(fault,))
     return job
+
+
+def _digest_of(dataset: DatasetRow) -> str | None:
+    """What identical work is told by; None while nobody has read the bytes."""
+    if dataset.sha256 is None:
+        return None
+    return dataset_digest(sha256=dataset.sha256, data_format=dataset.format, options=bytes(dataset.options))
 
 
 def _columns_of(job: JobRow) -> tuple[Column, ...] | None:

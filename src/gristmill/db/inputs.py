@@ -13,7 +13,7 @@ from gristmill.domain.job import Claim
 from gristmill.domain.manifest import PARQUET
 
 DATASETS = """
-SELECT id, format, original_key, size_bytes, columns, manifest, profile, rows_loaded
+SELECT id, format, original_key, size_bytes, columns, manifest, profile, rows_loaded, sha256, source
 FROM datasets WHERE id = ANY ($1::uuid[])
 """
 RESULTS = "SELECT id, dataset_id, manifest FROM jobs WHERE id = ANY ($1::uuid[]) AND status = 'completed'"
@@ -39,7 +39,12 @@ class Inputs:
         results = {claim.input_job_id for claim in claims if claim.input_job_id is not None}
         if results:
             made = await self._results(results)
-            found |= {claim.id: made[claim.input_job_id] for claim in claims if claim.input_job_id in made}
+            # Of another dataset than that job was on, where it is to become one.
+            found |= {
+                claim.id: msgspec.structs.replace(made[claim.input_job_id], id=claim.dataset_id)
+                for claim in claims
+                if claim.input_job_id in made
+            }
         return found
 
     async def _dataset(self, dataset_id: UUID) -> DatasetInput:

@@ -80,7 +80,8 @@ class Dataset(Table):
     original_key: Mapped[str]
     media_type: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    sha256: Mapped[str]
+    sha256: Mapped[str | None]
+    source: Mapped[dict[str, Any] | None]
     options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     columns: Mapped[list[Any] | None]
     rows_read: Mapped[int | None] = mapped_column(BigInteger)
@@ -104,6 +105,7 @@ class Dataset(Table):
         CheckConstraint(one_of("status", DatasetStatus), name="status"),
         CheckConstraint(one_of("format", DataFormat), name="format"),
         CheckConstraint("size_bytes >= 0 AND sha256 ~ '^[0-9a-f]{64}$'", name="original"),
+        CheckConstraint("status <> 'ready' OR sha256 IS NOT NULL", name="ready_has_a_digest"),
         CheckConstraint("rows_read = rows_loaded + rows_rejected", name="row_conservation"),
         CheckConstraint(
             "status <> 'ready' OR (columns IS NOT NULL AND manifest IS NOT NULL AND rows_read IS NOT NULL"
@@ -120,7 +122,10 @@ class Dataset(Table):
 
 
 class Upload(Table):
-    """An upload under way: written before its first byte reaches the bucket, so the sweep knows what to remove."""
+    """An upload under way: written before its first byte reaches the bucket, so the sweep knows what to remove.
+
+    One by `presigned` URLs lives until `expires_at`, any other as long as it is touched.
+    """
 
     __tablename__ = "uploads"
 
@@ -128,8 +133,15 @@ class Upload(Table):
     owner: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     touched_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    presigned: Mapped[dict[str, Any] | None]
+    s3_upload_id: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
 
-    __table_args__ = (CheckConstraint("owner <> ''", name="owner"), Index("ix_uploads_touched_at", "touched_at"))
+    __table_args__ = (
+        CheckConstraint("owner <> ''", name="owner"),
+        CheckConstraint("(presigned IS NULL) = (expires_at IS NULL)", name="presigned"),
+        Index("ix_uploads_touched_at", "touched_at"),
+    )
 
 
 class IdempotencyKey(Table):

@@ -52,7 +52,7 @@ ORDER BY kind = 'ingest', id
 # A stub is left, because jobs name it; of its data nothing is. As a failed dataset it takes no job.
 HIDE = """
 UPDATE datasets SET deleted_at = now(), objects_left = true, status = 'failed', error = $3::jsonb, name = '',
-    options = '{}', labels = '{}', expires_at = NULL,
+    options = '{}', labels = '{}', expires_at = NULL, source = NULL,
     columns = NULL, dialect = NULL, profile = NULL, warnings = NULL, manifest = NULL, updated_at = now()
 WHERE id = $1 AND owner = $2 AND deleted_at IS NULL AND ($4::timestamptz IS NULL OR updated_at IN ($4, now()))
 RETURNING true

@@ -47,8 +47,11 @@ def part_name(ordinal: int) -> str:
     return f"part-{ordinal:05d}.parquet"
 
 
+ORIGINAL = "original"
+
+
 def original_key(dataset_id: str) -> str:
-    return f"{dataset_id}/original"
+    return f"{dataset_id}/{ORIGINAL}"
 
 
 def dataset_prefix(dataset_id: str) -> str:

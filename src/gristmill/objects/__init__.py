@@ -6,10 +6,12 @@ Every call ends within its deadline. What fails is `StoreUnavailable` (trying ag
 
 from gristmill.objects.compute import ObjectOutput, ObjectSource, load, scan
 from gristmill.objects.faults import classify
+from gristmill.objects.parts import Arrived, presigned_part_bytes
 from gristmill.objects.store import ListedObject, ListedUpload, ObjectStore
 from gristmill.objects.upload import Stored, UploadWriter
 
 __all__ = [
+    "Arrived",
     "ListedObject",
     "ListedUpload",
     "ObjectOutput",
@@ -19,5 +21,6 @@ __all__ = [
     "UploadWriter",
     "classify",
     "load",
+    "presigned_part_bytes",
     "scan",
 ]
