@@ -228,8 +228,7 @@ async def list_all_datasets(
         "format": format,
         "name": checked_text(name, "/query/name"),
         "label": sorted(label) if label else None,
-        "created_after": shown(created.start),
-        "created_before": shown(created.end),
+        **shown("created", created),
     }
     rows = await list_datasets(
         database,

@@ -52,9 +52,10 @@ def interval(name: str, start: datetime | None, end: datetime | None) -> Interva
     return Interval(_moment(start, f"/query/{name}_after"), _moment(end, f"/query/{name}_before"))
 
 
-def shown(moment: datetime | None) -> str | None:
-    """A time as it stands in a cursor and in the link to the next page."""
-    return None if moment is None else moment.isoformat()
+def shown(name: str, told: Interval) -> dict[str, str | None]:
+    """An interval as its parameters stand in a cursor and in the link to the next page."""
+    times = {f"{name}_after": told.start, f"{name}_before": told.end}
+    return {parameter: None if moment is None else moment.isoformat() for parameter, moment in times.items()}
 
 
 def _moment(given: datetime | None, pointer: str) -> datetime | None:

@@ -192,10 +192,8 @@ async def list_all_jobs(
         "kind": checked_text(kind, "/query/kind"),
         "dataset_id": None if dataset_id is None else str(dataset_id),
         "label": sorted(label) if label else None,
-        "created_after": shown(created.start),
-        "created_before": shown(created.end),
-        "finished_after": shown(finished.start),
-        "finished_before": shown(finished.end),
+        **shown("created", created),
+        **shown("finished", finished),
     }
     rows = await list_jobs(
         database,

@@ -48,8 +48,8 @@ SELECT id FROM jobs WHERE dataset_id = $1 AND owner = $2 AND status IN ('pending
 ORDER BY kind = 'ingest', id
 """
 
-# With $4 only if nobody has changed it since then: now() is the time of this transaction, whose cancels may have.
-# A stub is left, because jobs name it; of its data nothing is. As a failed dataset it takes no job.
+# A stub is left, because jobs name it; of its data nothing is. As a failed dataset it takes no job. With $4 only if
+# nobody has changed it since then: now() is the time of this transaction, whose cancels may have.
 HIDE = """
 UPDATE datasets SET deleted_at = now(), objects_left = true, status = 'failed', error = $3::jsonb, name = '',
     options = '{}', labels = '{}', expires_at = NULL, source = NULL,
