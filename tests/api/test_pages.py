@@ -116,10 +116,13 @@ async def test_the_examples_work_when_pressed(client: httpx.AsyncClient) -> None
     ids = {"dataset_id": dataset, "job_id": (await client.get("/jobs?limit=1")).json()["items"][0]["id"]}
     nightly = {"name": "nightly", "cron": "0 2 * * *", "job": {**body, "dataset_id": dataset}}
     ids["schedule_id"] = (await client.post("/schedules", json=nightly)).raise_for_status().json()["id"]
+    described = told["paths"]["/datasets"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    begun = await client.post("/datasets", json=described["presigned"]["value"])
+    upload = {"dataset_id": begun.raise_for_status().json()["id"]}
     for path, operations in told["paths"].items():
         if "get" not in operations:
             continue
-        filled = path.format(**ids, kind="metrics")
+        filled = path.format(**{**ids, **(upload if path.endswith("/upload") else {})}, kind="metrics")
         given = operations["get"].get("parameters", [])
         query = {p["name"]: next(iter(p["examples"].values()))["value"] for p in given if "examples" in p}
         answer = await client.get(filled, params={name: value for name, value in query.items() if name == "limit"})

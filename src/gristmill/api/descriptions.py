@@ -165,7 +165,7 @@ def documented_descriptions() -> OpenAPIMediaType:
         ),
         examples={
             "presigned": Example(
-                value={"name": "readings.csv", "format": "csv", "upload": "presigned", "size_bytes": 1_200_000_000}
+                value={"name": "readings.csv", "format": "csv", "upload": "presigned", "size_bytes": 12_000_000}
             ),
             "source": Example(value={"name": "readings", "source": "s3://landing/2026/readings.csv.gz"}),
             "from_job": Example(value={"name": "clean readings", "from_job": str(examples.JOB_ID)}),

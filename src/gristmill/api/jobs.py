@@ -184,7 +184,6 @@ async def list_all_jobs(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response[JobPage]:
-    labels = wanted_labels(label)
     created = interval("created", created_after, created_before)
     finished = interval("finished", finished_after, finished_before)
     filters: Filters = {
@@ -203,7 +202,7 @@ async def list_all_jobs(
         status=status,
         kind=kind,
         dataset_id=dataset_id,
-        labels=labels,
+        labels=wanted_labels(label),
         created=created,
         finished=finished,
     )
