@@ -10,7 +10,7 @@
     │   ├── InvalidCursor           a cursor that is not ours, or of another list
     │   ├── UnsupportedMediaType    a body of a type that the route does not take
     │   ├── NotAcceptable           an `Accept` that names no type in which this can be told
-    │   ├── UploadStalled           an upload paused for too long
+    │   ├── UploadStalled           an upload paused for too long, or was too slow
     │   ├── UploadAborted           the connection was closed before the upload was complete
     │   ├── UnknownKind             no processor of that kind
     │   ├── UnsupportedFormat       bytes that are not what they were declared to be, or that we can't read
@@ -29,6 +29,7 @@
     │   ├── ResultNotReady          the job is not final yet
     │   ├── DatasetNotReady         the dataset is not read in yet
     │   └── JobCanceled             the job was canceled: it has no result
+    ├── PreconditionFailed          the thing is another by now than `If-Match` says
     ├── Unavailable                 PostgreSQL or S3 did not answer in time; trying again may help
     │   ├── NotReady                something that the API needs is missing
     │   ├── DatabaseUnavailable
@@ -138,7 +139,7 @@ class NotAcceptable(InputError):
 
 class UploadStalled(InputError):
     code = "upload-stalled"
-    title = "The upload paused for too long"
+    title = "The upload paused for too long, or was too slow"
 
 
 class UploadAborted(InputError):
@@ -233,6 +234,12 @@ class DatasetNotReady(Conflict):
 class JobCanceled(Conflict):
     code = "canceled"
     title = "The job was canceled"
+
+
+class PreconditionFailed(GristmillError):
+    code = "precondition-failed"
+    title = "It has changed meanwhile"
+    permanent = True
 
 
 class Unavailable(GristmillError):

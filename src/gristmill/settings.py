@@ -77,6 +77,16 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=50 * 1024 * MIB, gt=0, description="largest upload, bytes")
     max_body_bytes: int = Field(default=1 * MIB, gt=0, description="largest JSON body, bytes")
     upload_idle_s: Seconds = Field(default=60.0, description="seconds an upload may pause before it is dropped")
+    presigned_upload_s: Seconds = Field(
+        default=86400.0, le=604800, description="seconds an upload by presigned URLs has to be completed in"
+    )
+    source_buckets: str = Field(
+        default="",
+        description="buckets, or bucket/prefix/, with commas between, whose objects may become datasets of any owner",
+    )
+    upload_min_rate: float = Field(
+        default=1024.0, ge=0, description="bytes a second an upload must bring while we wait for it; 0: any"
+    )
     watch_s: Seconds = Field(default=0.25, description="seconds between looks at jobs that a request waits for")
     webhook_networks: Annotated[str, AfterValidator(_checked_networks)] = Field(
         default="", description="private networks that webhooks may go to (CIDR, between commas), by http too"
@@ -139,6 +149,13 @@ class Settings(BaseSettings):
         return init_settings, env_settings, dotenv_settings
 
     @model_validator(mode="after")
+    def _own_buckets_are_no_sources(self) -> "Settings":
+        own = {self.s3_datasets_bucket, self.s3_job_results_bucket}
+        if any(bucket in own or not bucket for bucket, _ in self._sources):
+            raise ValueError("SOURCE_BUCKETS must not have our own buckets: owners would read each other's data")
+        return self
+
+    @model_validator(mode="after")
     def _heartbeats_fit_the_lease(self) -> "Settings":
         if self.heartbeat_s * 3 > self.lease_s:
             raise ValueError("HEARTBEAT_S must be at most a third of LEASE_S: one missed beat is not death")
@@ -158,6 +175,15 @@ class Settings(BaseSettings):
     def webhook_targets(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Where webhooks may go besides the open internet."""
         return _networks(self.webhook_networks)
+
+    @property
+    def _sources(self) -> list[tuple[str, str]]:
+        parts = [entry.strip().partition("/") for entry in self.source_buckets.split(",") if entry.strip()]
+        return [(bucket, prefix) for bucket, _, prefix in parts]
+
+    def may_read(self, bucket: str, key: str) -> bool:
+        """Whether an object may become a dataset: its bucket is listed, and its key begins as is said there."""
+        return any(bucket == listed and key.startswith(prefix) for listed, prefix in self._sources)
 
     @property
     def public_s3_endpoint(self) -> str:

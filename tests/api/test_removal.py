@@ -160,10 +160,10 @@ async def test_a_dataset_with_work_on_it_stays_unless_forced(
     assert statuses == {running: ("running", True), waiting: ("canceled", True), pending: ("canceled", True)}
     await store.put(settings.s3_datasets_bucket, f"{dataset['id']}/parts/9/late", b"x", "text/plain")
     clearer = Clearer(settings.model_copy(update={"sweep_grace_s": 0.0}), database, store)
-    assert await clearer.run_once() == {"datasets": 0, "objects": 0}, "the canceled job runs still"
+    assert await clearer.run_once() == {"expired": 0, "datasets": 0, "objects": 0}, "the canceled job runs still"
     await settle(database, claimed, Canceled())
-    assert await clearer.run_once() == {"datasets": 1, "objects": 1}
-    assert await clearer.run_once() == {"datasets": 0, "objects": 0}
+    assert await clearer.run_once() == {"expired": 0, "datasets": 1, "objects": 1}
+    assert await clearer.run_once() == {"expired": 0, "datasets": 0, "objects": 0}
     assert await stored(store, settings, dataset["id"]) == []
     again = await client.post(f"/jobs/{pending}/retry")
     assert (again.status_code, again.json()["type"]) == (409, "urn:gristmill:problem:dataset-failed")

@@ -131,3 +131,45 @@ async def test_a_limit_key_is_kept(client: httpx.AsyncClient, dataset_id: str) -
     for key in ("x" * 201, "a\0b"):
         answer = await submit(client, dataset_id=dataset_id, limit_key=key)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/limit_key")
+
+
+async def planned(client: httpx.AsyncClient, **body: Any) -> httpx.Response:
+    return await client.post("/jobs?validate_only=true", json=body, headers={"Idempotency-Key": "k"})
+
+
+async def test_a_job_that_is_only_validated_is_not_made(client: httpx.AsyncClient, dataset_id: str) -> None:
+    params = {"steps": [{"op": "fill_nulls", "strategy": "mean"}, {"op": "scale", "method": "minmax"}]}
+    answer = await planned(client, kind="normalize", dataset_id=dataset_id, params=params)
+    assert answer.status_code == 200, answer.text
+    plan = answer.json()
+    assert plan["steps"] == [
+        {"op": "fill_nulls", "columns": ["temperature"]},
+        {"op": "scale", "columns": ["temperature"]},
+    ]
+    assert plan["params"]["steps"][1]["range"] == [0, 1], "defaults are filled in"
+    assert (plan["dataset_id"], plan["reuses"], plan["max_attempts"]) == (dataset_id, None, 5)
+    assert (await client.get("/jobs")).json()["items"] == []
+    made = (await submit(client, "normalize", dataset_id=dataset_id, params=params)).json()
+    assert (await planned(client, kind="normalize", dataset_id=dataset_id, params=params)).json()["reuses"] == made[
+        "id"
+    ]
+    on_result = (await planned(client, kind="metrics", input={"job_id": made["id"]})).json()
+    assert (on_result["input_job_id"], on_result["steps"]) == (made["id"], None)
+    assert (await client.post(f"/jobs/{made['id']}/cancel")).status_code == 200
+    assert (await planned(client, kind="metrics", input={"job_id": made["id"]})).status_code == 409
+    for kind in ("metrics", "anomalies"):
+        told = (await planned(client, kind=kind, dataset_id=dataset_id)).json()
+        assert "temperature" in told["steps"][0]["columns"]
+    assert len((await client.get("/jobs")).json()["items"]) == 1
+
+
+async def test_what_would_be_refused_is_refused_so(client: httpx.AsyncClient, dataset_id: str) -> None:
+    for body in (
+        {"kind": "magic", "dataset_id": dataset_id},
+        {"kind": "metrics", "dataset_id": dataset_id, "params": {"columns": ["x"]}},
+        {"kind": "metrics", "dataset_id": str(uuid4())},
+        {"kind": "metrics"},
+    ):
+        real, dry = await submit(client, **body), await planned(client, **body)
+        assert (dry.status_code, dry.json()) == (real.status_code, real.json())
+        assert dry.status_code >= 400

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from gristmill.db.engine import Database
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
-from tests.api.serving import Served, until
+from tests.api.serving import Served, serving, until
 
 CSV = b"city,temperature\nOslo,4.5\nLima,19\n"
 TYPE = {"Content-Type": "text/csv"}
@@ -56,7 +56,9 @@ async def test_a_wrong_digest_of_a_form_is_refused(client: httpx.AsyncClient) ->
 
 
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize("digest", ["sha-256=:AAAA:", "sha-256=xyz", "md5=:AAAA:", "sha-256"])
+@pytest.mark.parametrize(
+    "digest", ["sha-256=:AAAA:", "sha-256=xyz", "md5=AAAA", "sha-256", "sha-512=:AA:, sha-256", "sha-256=:A:"]
+)
 async def test_a_digest_that_cannot_be_checked_is_refused(client: httpx.AsyncClient, digest: str) -> None:
     answer = await client.post("/datasets", content=CSV, headers={**TYPE, "Repr-Digest": digest})
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:gristmill:problem:malformed-request")
@@ -133,11 +135,69 @@ async def test_a_client_that_vanishes_leaves_nothing(
     assert '"level": "error"' not in served.logged()
 
 
+@pytest.fixture(scope="module")
+def strict(module_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with little patience, on the same database."""
+    environment = {**module_environment, "UPLOAD_IDLE_S": "0.5", "UPLOAD_MIN_RATE": "1000"}
+    with serving(environment, tmp_path_factory.mktemp("strict") / "log") as running:
+        yield running
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize(("pause_s", "why"), [(0.02, "bytes a second"), (5, "Nothing came")])
+async def test_a_client_that_trickles_or_stops_is_sent_away(
+    strict: Served, database: Database, store: ObjectStore, settings: Settings, pause_s: float, why: str
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", strict.port)
+    writer.write(
+        b"POST /datasets HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/csv\r\nContent-Length: 20000000\r\n\r\n"
+    )
+    writer.write(b"1,2\n" * 1_500_000)  # a part is on its way to the bucket
+
+    async def trickle() -> None:
+        while True:
+            writer.write(b"1\n")
+            await writer.drain()
+            await asyncio.sleep(pause_s)
+
+    trickling = asyncio.create_task(trickle())
+    async with asyncio.timeout(20):
+        head = await reader.readuntil(b"\r\n\r\n")
+    trickling.cancel()
+    await asyncio.wait({trickling})
+    assert head.startswith(b"HTTP/1.1 408 ")
+    problem = json.loads(await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0])))
+    assert problem["type"] == "urn:gristmill:problem:upload-stalled"
+    assert why in problem["detail"]
+    writer.transport.abort()
+    await until(lambda: empty(database, "uploads"))
+    dropped = [json.loads(line)["dataset_id"] for line in strict.logged().splitlines() if "upload.dropped" in line]
+    assert dropped
+    for dataset_id in dropped:
+        prefix = f"{dataset_id}/"
+        assert [key async for key in store.list_keys(settings.s3_datasets_bucket, prefix)] == []
+        assert [one async for one in store.list_uploads(settings.s3_datasets_bucket, prefix)] == []
+
+
+async def test_a_slow_client_that_is_fast_enough_is_waited_for(strict: Served, database: Database) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(15):
+            yield b"1,2\n" * 100
+            await asyncio.sleep(0.1)
+
+    async with httpx.AsyncClient(base_url=strict.url, timeout=30) as client:
+        answer = await client.post("/datasets", content=chunks(), headers=TYPE)
+    assert answer.status_code == 201, answer.text
+    await clear(database)
+
+
 async def test_a_right_digest_is_taken(client: httpx.AsyncClient, database: Database) -> None:
     for header in ("Repr-Digest", "Content-Digest"):
         answer = await client.post("/datasets", content=CSV, headers={**TYPE, header: digest_of(CSV)})
         assert answer.status_code == 201, answer.text
-    both = f"sha-512=:AAAA:, {digest_of(CSV)}"
+    unknown = await client.post("/datasets", content=CSV, headers={**TYPE, "Repr-Digest": "md5=:AAAA:"})
+    assert unknown.status_code == 201, "what is not known is ignored"
+    both = f"sha-512=:AAAA:, {digest_of(CSV)};q=1"
     form = await client.post("/datasets", files={"file": ("a.csv", CSV)}, headers={"Repr-Digest": both})
     assert form.status_code == 201, form.text
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n' + CSV + b"\r\n--b--\r\n"

@@ -86,6 +86,16 @@ def test_what_was_read_and_what_was_not(
     assert profile.dialect["format"] == "csv"
 
 
+def test_a_file_goes_to_the_store_in_parts(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "big.csv"
+    path.write_bytes(b"speed,height\n" + b"12,500\n" * 2_600_000)
+    monkeypatch.setattr("gristmill.client.URLS_S", 0.0)  # each part is asked for by itself
+    sent: list[int] = []
+    dataset = client.upload_presigned(path, on_sent=sent.append)
+    assert (dataset.name, dataset.size_bytes, dataset.sha256) == ("big.csv", path.stat().st_size, None)
+    assert sent == [16 * 1024 * 1024, path.stat().st_size]
+
+
 def test_a_job_is_canceled(client: Client) -> None:
     posted = client.submit("metrics", client.upload(CSV, name="speeds").id)
     assert posted.status == "pending", "there is no worker"

@@ -20,10 +20,13 @@ from litestar.exceptions import HTTPException
 from gristmill.api import datasets, health, jobs, pages, processors, queue, schedules, webhooks
 from gristmill.api.auth import Caller, Gate, authenticate, refuse_open_door
 from gristmill.api.bodies import JsonRequest
+from gristmill.api.changes import update_dataset
+from gristmill.api.completion import complete_upload
 from gristmill.api.document import ROUTER_PATH, RawJson, openapi_config
 from gristmill.api.events import list_job_events
 from gristmill.api.headers import IS_HEAD, add_headers
 from gristmill.api.memory import return_garbage, return_large_buffers
+from gristmill.api.presigned import abort_upload, look_at_upload
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
 from gristmill.api.profile import get_profile
 from gristmill.api.reading import PageReader
@@ -85,7 +88,10 @@ def create_app(settings: Settings) -> Litestar:
     """The application. Nothing is connected until it is asked for something, so it starts with all else down."""
     return Application(
         route_handlers=[
-            datasets.routes(get_profile, list_rows, list_rejects, download_rejects, delete_dataset),
+            datasets.routes(
+                *(get_profile, list_rows, list_rejects, download_rejects),
+                *(update_dataset, delete_dataset, look_at_upload, abort_upload, complete_upload),
+            ),
             jobs.routes(get_result, list_result_rows, list_job_events, delete_job),
             jobs.batch_routes(),
             processors.routes(),

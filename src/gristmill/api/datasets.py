@@ -2,25 +2,31 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import QueryParameter
 
 from gristmill.api import examples
 from gristmill.api.auth import Caller
+from gristmill.api.conditions import IfNoneMatch, matches, strong_etag
+from gristmill.api.descriptions import JSON_TYPE, documented_descriptions, peek
 from gristmill.api.document import DatasetId, JsonObject
+from gristmill.api.filters import CreatedAfter, CreatedBefore, Labels, interval, shown, wanted_labels
 from gristmill.api.formats import FORMATS, MEDIA_TYPES
 from gristmill.api.idempotency import REPLAYED, IdempotencyKey, checked_key, idle_s, replay
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
+from gristmill.api.presigned import Upload
 from gristmill.api.problems import ProblemDetails, details, documented
 from gristmill.api.submit import Processors
-from gristmill.api.upload import Incoming, Uploads
+from gristmill.api.upload import Incoming, Patience, Uploads
+from gristmill.api.ways import Ways
 from gristmill.db.datasets import FirstJob, get_dataset, list_datasets
 from gristmill.db.engine import Database
 from gristmill.db.idempotency import RequestKey, check_payload, find_answer, note_body
@@ -39,7 +45,10 @@ READY_LINKS = ("profile", "rows", "rejects")
 
 
 class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset in a list. Rows are known when it is `ready`; `rows_read == rows_loaded + rows_rejected`."""
+    """A dataset in a list. Rows are known when it is `ready`; `rows_read == rows_loaded + rows_rejected`.
+
+    `sha256` is that of the original, in hex; null until ingest has read it where we did not receive it ourselves.
+    """
 
     id: UUID
     name: str
@@ -47,14 +56,16 @@ class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
     format: DataFormat
     media_type: str
     size_bytes: int
-    sha256: str
+    sha256: str | None
     rows_read: int | None
     rows_loaded: int | None
     rows_rejected: int | None
     rows_repaired: int | None
     error: ProblemDetails | None
+    labels: dict[str, str]
     created_at: datetime
     updated_at: datetime
+    expires_at: datetime | None
     links: dict[str, str]
 
 
@@ -102,9 +113,10 @@ def _upload_bodies() -> RequestBody:
             "multipart/form-data": OpenAPIMediaType(schema=form),
             **raw,
             **told,
+            JSON_TYPE: documented_descriptions(),
             "application/octet-stream": OpenAPIMediaType(schema=binary),
         },
-        description="The file in a form, or the data itself as the body, streamed.",
+        description="The file in a form, the data itself as the body, streamed, or in JSON where it comes from.",
         required=True,
     )
 
@@ -125,7 +137,7 @@ class UploadOperation(Operation):
     summary="Upload a dataset",
     operation_class=UploadOperation,
     request_max_body_size=None,  # the upload counts for itself, against a limit of its own
-    responses=documented(400, 408, 409, 413, 415, 422),
+    responses=documented(400, 404, 408, 409, 413, 415, 422),
     response_description="Stored, and `validating`. `Location` is the dataset; `links.ingest_job` reads it.",
 )
 async def create_dataset(
@@ -143,32 +155,52 @@ async def create_dataset(
     options: Annotated[str | None, QueryParameter(description="A JSON object of options for reading.")] = None,
     job: Annotated[str | None, QueryParameter(description="Also submit a job of this kind, with its defaults.")] = None,
     idempotency_key: IdempotencyKey = None,
-) -> Response[Dataset]:
+) -> Response[Dataset | Upload]:
     """Send the file in a form (`multipart/form-data`) or as the body itself. Either is stored while it arrives.
+
+    Or say in a JSON object where the data comes from: `"upload": "presigned"` (the answer is then the upload, with URLs
+    for its parts), `"source": "s3://bucket/key"`, or `"from_job"`. A JSON array is data itself.
 
     A `Repr-Digest` or `Content-Digest` header (`sha-256=:BASE64:`) is checked; what does not match is not kept. On a
     form it may be the digest of the file or of the whole body. With an `Idempotency-Key`, an upload is the same when
     its data is, byte by byte, with the same name, format, options and job; it is read to its end to know that.
     """
     first_job = None if job is None else _first_job(find(job, processors))
+    receive = request.receive
+    if request.content_type[0].lower() == JSON_TYPE and format is None:
+        patience = Patience(settings.upload_idle_s, settings.upload_min_rate)
+        peeked = await peek(receive, patience)
+        if peeked.start == b"{":
+            body = await peeked.whole(patience, max_bytes=settings.max_body_bytes)
+            ways = Ways(settings, database, store, owner=owner)
+            done = await ways.take(body, first_job=first_job, given_key=idempotency_key)
+            if isinstance(done, Response):
+                return done
+            return await _created(database, done.dataset_id, owner=owner, kind=job, key=done.key, again=done.again)
+        receive = peeked.receive
     incoming = _incoming(request, name=name, data_format=format, options=options)
     uploads = Uploads(settings, database, store)
     key = _upload_key(idempotency_key, settings, owner=owner)
     first = None if key is None else await find_answer(database, key)
     if first is not None:
-        check_payload(first, await uploads.identify(incoming, request.receive, first_job=first_job))
+        check_payload(first, await uploads.identify(incoming, receive, first_job=first_job))
         if first.body is not None:
-            return replay(first, Dataset)
+            return cast("Response[Dataset | Upload]", replay(first, Dataset))
     made = None if first is None else first.upload_id
-    dataset_id = made or await uploads.take(incoming, request.receive, owner=owner, first_job=first_job, key=key)
-    links = await _job_link(database, dataset_id, owner, kind=INGEST_KIND, name="ingest_job")
-    if job is not None:
-        links |= await _job_link(database, dataset_id, owner, kind=job, name="job")
-    dataset = dataset_of(await found_dataset(database, dataset_id, owner))
-    shown = msgspec.structs.replace(dataset, links={**dataset.links, **links})
+    dataset_id = made or await uploads.take(incoming, receive, owner=owner, first_job=first_job, key=key)
+    return await _created(database, dataset_id, owner=owner, kind=job, key=key, again=made is not None)
+
+
+async def _created(
+    database: Database, dataset_id: UUID, *, owner: str, kind: str | None, key: RequestKey | None, again: bool
+) -> Response[Dataset | Upload]:
+    """The answer to who made a dataset, kept for who asks with the same key."""
+    links = await job_links(database, dataset_id, owner=owner, kind=kind)
+    dataset = dataset_of(await found_dataset(database, dataset_id, owner=owner))
+    told = msgspec.structs.replace(dataset, links={**dataset.links, **links})
     if key is not None:
-        await note_body(database, key, dataset_id, msgspec.json.encode(shown))
-    return Response(shown, headers={"Location": f"/datasets/{dataset_id}", **(REPLAYED if made else {})})
+        await note_body(database, key, dataset_id, msgspec.json.encode(told))
+    return Response(told, headers={"Location": f"/datasets/{dataset_id}", **(REPLAYED if again else {})})
 
 
 @get(
@@ -186,10 +218,20 @@ async def list_all_datasets(
         DataFormat | None, QueryParameter(description="Only of this format.")
     ] = None,
     name: Annotated[str | None, QueryParameter(description="Only of exactly this name.")] = None,
+    label: Labels = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response[DatasetPage]:
-    filters: Filters = {"status": status, "format": format, "name": checked_text(name, "/query/name")}
+    labels, created = wanted_labels(label), interval("created", created_after, created_before)
+    filters: Filters = {
+        "status": status,
+        "format": format,
+        "name": checked_text(name, "/query/name"),
+        "label": sorted(label) if label else None,
+        **shown("created", created),
+    }
     rows = await list_datasets(
         database,
         owner=owner,
@@ -198,6 +240,8 @@ async def list_all_datasets(
         status=status,
         data_format=format,
         name=name,
+        labels=labels,
+        created=created,
     )
     items = tuple(summary_of(row) for row in rows[:limit])
     more = len(rows) > limit
@@ -210,13 +254,25 @@ async def list_all_datasets(
     "/{dataset_id:uuid}",
     operation_id="getDataset",
     summary="Look at a dataset",
-    responses=documented(404),
-    response_description="The dataset.",
+    responses={304: ResponseSpec(None, description="It is as it was told before."), **documented(404)},
+    response_description="The dataset. Its `ETag` goes into `If-Match` of a change, and into `If-None-Match`.",
 )
 async def look_at_dataset(
-    dataset_id: DatasetId, database: NamedDependency[Database], owner: NamedDependency[str]
-) -> Dataset:
-    return dataset_of(await found_dataset(database, dataset_id, owner))
+    dataset_id: DatasetId,
+    database: NamedDependency[Database],
+    owner: NamedDependency[str],
+    if_none_match: IfNoneMatch = None,
+) -> Response[Dataset]:
+    dataset = dataset_of(await found_dataset(database, dataset_id, owner=owner))
+    headers = validators(dataset)
+    if matches(if_none_match, headers["ETag"]):
+        return cast("Response[Dataset]", Response(None, status_code=304, headers=headers))
+    return Response(dataset, headers=headers)
+
+
+def validators(dataset: Dataset) -> dict[str, str]:
+    """The headers by which a client knows whether the dataset is still as it was told."""
+    return {"ETag": strong_etag(dataset), "Cache-Control": "private, no-cache"}
 
 
 @get(
@@ -235,7 +291,7 @@ async def download_dataset(
     owner: NamedDependency[str],
 ) -> Response[None]:
     """The URL in `Location` needs no key. A dataset that has failed can be downloaded too."""
-    row = await found_dataset(database, dataset_id, owner)
+    row = await found_dataset(database, dataset_id, owner=owner)
     bucket = settings.s3_datasets_bucket
     url, _ = await store.presign_get(bucket, row.original_key, filename=row.name, ttl_s=settings.presign_ttl_s)
     return Response(None, status_code=303, headers={"Location": url})
@@ -273,12 +329,20 @@ def _summary(row: DatasetRow) -> dict[str, Any]:
     }
 
 
-async def found_dataset(database: Database, dataset_id: UUID, owner: str) -> DatasetRow:
+async def found_dataset(database: Database, dataset_id: UUID, *, owner: str) -> DatasetRow:
     """The dataset of this owner. Raises NotFound."""
     row = await get_dataset(database, dataset_id, owner=owner)
     if row is None:
         raise NotFound("There is no such dataset.")
     return row
+
+
+async def job_links(database: Database, dataset_id: UUID, *, owner: str, kind: str | None) -> dict[str, str]:
+    """Links to the jobs that were made together with a dataset: its ingest, and one of this kind."""
+    links = await _job_link(database, dataset_id, owner, kind=INGEST_KIND, name="ingest_job")
+    if kind is not None:
+        links |= await _job_link(database, dataset_id, owner, kind=kind, name="job")
+    return links
 
 
 async def _job_link(database: Database, dataset_id: UUID, owner: str, *, kind: str, name: str) -> dict[str, str]:

@@ -57,12 +57,14 @@ UNTOLD = frozenset(
 )
 COMPRESSED = frozenset({".gz", ".gzip", ".zst"})
 MAX_NAME = 255
+SHA256 = "sha-256"
 ACCEPTED = (
     f"Say it with format={', '.join(FORMATS)}; with Content-Type ({', '.join(MEDIA_TYPES)}); "
     f"or with a file name that ends in {', '.join(f'.{word}' for word in FORMATS)}, and .gz or .zst after it."
 )
 
-_SHA256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*(?P<value>:[^,;]*:)?[^,]*", re.IGNORECASE)
+# A member of a dictionary of byte sequences (RFC 8941, 3.2); parameters say nothing here.
+_DIGEST = re.compile(r"[ \t]*(?P<name>[a-z*][a-z0-9_.*-]*)=:(?P<value>[A-Za-z0-9+/=]*):(?:;[^,]*)?[ \t]*")
 
 
 @dataclass(frozen=True)
@@ -136,25 +138,25 @@ def checked_options(options: bytes | None, word: str) -> bytes:
 
 
 def promised_digest(*headers: str | None) -> frozenset[str]:
-    """The SHA-256, in hex, that `Repr-Digest` and `Content-Digest` (RFC 9530) promise.
+    """The SHA-256, in hex, that `Repr-Digest` and `Content-Digest` (RFC 9530) promise. Other algorithms are ignored.
 
     Raises:
-        MalformedRequest: a header has no SHA-256 that can be checked.
+        MalformedRequest: a header is no dictionary of digests, or its SHA-256 has not 32 bytes.
     """
     found: set[str] = set()
     for header in headers:
-        if header is None:
-            continue
-        match = _SHA256.search(header)
-        raw = _decoded(match["value"]) if match and match["value"] else b""
-        if len(raw) != 32:
-            raise MalformedRequest("A digest must look like sha-256=:BASE64:, with 32 bytes in it.")
-        found.add(raw.hex())
+        for member in () if header is None else header.split(","):
+            match = _DIGEST.fullmatch(member)
+            raw = None if match is None else _decoded(match["value"])
+            if match is None or raw is None or (match["name"] == SHA256 and len(raw) != 32):
+                raise MalformedRequest("A digest must look like sha-256=:BASE64:, with 32 bytes in it.")
+            if match["name"] == SHA256:
+                found.add(raw.hex())
     return frozenset(found)
 
 
-def _decoded(value: str) -> bytes:
+def _decoded(value: str) -> bytes | None:
     try:
-        return base64.b64decode(value.strip(":"), validate=True)
+        return base64.b64decode(value, validate=True)
     except binascii.Error:
-        return b""
+        return None

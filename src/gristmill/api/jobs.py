@@ -18,10 +18,20 @@ from gristmill.api import examples
 from gristmill.api.auth import Caller, admission
 from gristmill.api.conditions import IfNoneMatch, Prefer, applied, matches, preferred_wait, weak_etag
 from gristmill.api.document import JobId, JsonObject
+from gristmill.api.filters import (
+    CreatedAfter,
+    CreatedBefore,
+    FinishedAfter,
+    FinishedBefore,
+    Labels,
+    interval,
+    shown,
+    wanted_labels,
+)
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
-from gristmill.api.submit import JobBatch, JobRequest, Keyed, Processors, Reply, submit
+from gristmill.api.submit import JobBatch, JobPlan, JobRequest, Keyed, Processors, Reply, plan_job, submit
 from gristmill.api.watch import Watcher, await_job
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel_job, get_job, list_jobs
@@ -83,6 +93,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     links: dict[str, str]
 
 
+# Typed as a class, which the framework's annotation wants; the document tells of both.
+JobOrPlan = cast("type[Any]", Job | JobPlan)
+
+
 class JobPage(msgspec.Struct, frozen=True):
     """Jobs, newest first. `next` is the cursor of the next page; absent on the last."""
 
@@ -101,12 +115,17 @@ class JobList(msgspec.Struct, frozen=True):
     operation_id="submitJob",
     summary="Submit a job",
     responses={
-        200: ResponseSpec(Job, description="Final already, within what was waited for.", generate_examples=False),
+        200: ResponseSpec(
+            JobOrPlan,
+            description="Final already, within what was waited for; or the plan, with `validate_only=true`.",
+            generate_examples=False,
+        ),
         **documented(400, 404, 409, 413, 415, 422),
     },
     response_description="Accepted. `Location` is the job; look again after `Retry-After` seconds.",
 )
 async def submit_job(
+    *,
     data: Annotated[
         JobRequest,
         BodyKwarg(media_type=RequestEncodingType.JSON, examples=[Example(value=examples.JOB, summary="Metrics")]),
@@ -118,6 +137,9 @@ async def submit_job(
     processors: NamedDependency[Processors],
     watcher: NamedDependency[Watcher],
     owner: NamedDependency[str],
+    validate_only: Annotated[
+        bool, QueryParameter(description="Answer what the job would do, and create nothing.")
+    ] = False,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response[Job]:
@@ -126,6 +148,9 @@ async def submit_job(
     On a dataset that is still `validating` the job waits, and is checked against the columns when they are known.
     With `Prefer: wait=N` the answer waits for the end of the job: 200 if it came, else 202.
     """
+    if validate_only:
+        plan = await plan_job(database, store, settings, processors, owner=owner, request=data)
+        return cast("Response[Job]", Response(plan, status_code=200))
     key = await request_key(request, idempotency_key, settings, owner=owner)
     if (first := await first_answer(database, key, Job)) is not None:
         return first
@@ -154,13 +179,23 @@ async def list_all_jobs(
         str | None, QueryParameter(max_length=64, description="Only of this kind; `ingest` jobs are listed so alone.")
     ] = None,
     dataset_id: Annotated[UUID | None, QueryParameter(description="Only on this dataset.")] = None,
+    label: Labels = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
+    finished_after: FinishedAfter = None,
+    finished_before: FinishedBefore = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response[JobPage]:
+    created = interval("created", created_after, created_before)
+    finished = interval("finished", finished_after, finished_before)
     filters: Filters = {
         "status": status,
         "kind": checked_text(kind, "/query/kind"),
         "dataset_id": None if dataset_id is None else str(dataset_id),
+        "label": sorted(label) if label else None,
+        **shown("created", created),
+        **shown("finished", finished),
     }
     rows = await list_jobs(
         database,
@@ -170,6 +205,9 @@ async def list_all_jobs(
         status=status,
         kind=kind,
         dataset_id=dataset_id,
+        labels=wanted_labels(label),
+        created=created,
+        finished=finished,
     )
     items = tuple(job_of(row) for row in rows[:limit])
     more = len(rows) > limit

@@ -89,9 +89,9 @@ def look_up(
             dataset = _ready(name, datasets.get(id_))
             sources.append(DatasetSource(name, id_))
             others[name] = dataset.columns or ()
-            digests[name] = dataset_digest(
-                sha256=dataset.sha256, data_format=dataset.format, options=bytes(dataset.options)
-            )
+            # A dataset whose bytes have no digest is the same as itself alone.
+            read = dataset.sha256 or str(dataset.id)
+            digests[name] = dataset_digest(sha256=read, data_format=dataset.format, options=bytes(dataset.options))
             continue
         job = _completed(name, jobs.get(id_))
         file = _document(job, named.name)

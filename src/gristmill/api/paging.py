@@ -29,8 +29,7 @@ Cursor = Annotated[
     QueryParameter(max_length=200, description="`next` of the page before. It fits the same filters only."),
 ]
 
-Filters = Mapping[str, str | None]
-Query = Mapping[str, str | Sequence[str] | None]
+Filters = Mapping[str, str | Sequence[str] | None]
 
 
 def encode_cursor(place: UUID | int, *, of: str, owner: str, filters: Filters) -> str:
@@ -61,13 +60,12 @@ def before(cursor: str | None, *, of: str, owner: str, filters: Filters) -> UUID
     return None if cursor is None else UUID(bytes=decode_cursor(cursor, of=of, owner=owner, filters=filters))
 
 
-def next_link(path: str, query: Query, *, limit: int, cursor: str | msgspec.UnsetType) -> dict[str, str]:
+def next_link(path: str, query: Filters, *, limit: int, cursor: str | msgspec.UnsetType) -> dict[str, str]:
     """The headers of a page: where the next one is (RFC 8288), if there is one."""
     if isinstance(cursor, msgspec.UnsetType):
         return {}
     given = {name: value for name, value in query.items() if value is not None}
-    told = urlencode({**given, "limit": limit, "cursor": cursor}, doseq=True)
-    return {"Link": f'<{path}?{told}>; rel="next"'}
+    return {"Link": f'<{path}?{urlencode({**given, "limit": limit, "cursor": cursor}, doseq=True)}>; rel="next"'}
 
 
 def checked_text(value: str | None, pointer: str) -> str | None:

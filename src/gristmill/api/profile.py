@@ -45,7 +45,7 @@ async def get_profile(
     dataset_id: DatasetId, database: NamedDependency[Database], owner: NamedDependency[str]
 ) -> DatasetProfile:
     """While the dataset is not ready: 409 `dataset-not-ready` with `Retry-After`."""
-    row, _ = ready(await found_dataset(database, dataset_id, owner))
+    row, _ = ready(await found_dataset(database, dataset_id, owner=owner))
     stored = msgspec.json.decode(row.profile or b"{}", type=dict[str, msgspec.Raw])
     counts = (row.rows_read, row.rows_loaded, row.rows_rejected, row.rows_repaired)
     read, loaded, rejected, repaired = (_known(count) for count in counts)

@@ -88,7 +88,7 @@ async def list_rejects(
 ) -> Response[RejectPage]:
     """As JSON, or by `Accept` as NDJSON, CSV or an Arrow stream. `rows_read == rows_loaded + rows_rejected`, always."""
     kind = wanted_type(request.headers.get("Accept"))
-    _, manifest = ready(await found_dataset(database, dataset_id, owner))
+    _, manifest = ready(await found_dataset(database, dataset_id, owner=owner))
     of = f"rejects of {manifest.prefix}"
     filters: Filters = {"reason": reason}
     first = 0
@@ -128,7 +128,7 @@ async def download_rejects(
     owner: NamedDependency[str],
 ) -> Response[None]:
     """Where no row was rejected there is no file: 404 `no-rows`."""
-    row, manifest = ready(await found_dataset(database, dataset_id, owner))
+    row, manifest = ready(await found_dataset(database, dataset_id, owner=owner))
     file = _file(manifest)
     if file is None:
         raise NoRows("No row of this dataset was rejected.")

@@ -6,10 +6,13 @@ from litestar import delete
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
+from gristmill.api.conditions import IfMatch, check_match
+from gristmill.api.datasets import dataset_of, validators
 from gristmill.api.document import DatasetId, JobId
 from gristmill.api.problems import documented
 from gristmill.db.engine import Database
 from gristmill.db.removal import remove_dataset, remove_job
+from gristmill.db.rows import DatasetRow
 from gristmill.domain.manifest import dataset_prefix, result_prefix
 from gristmill.errors import NotFound, StoreUnavailable
 from gristmill.objects import ObjectStore
@@ -49,7 +52,7 @@ async def delete_job(
     "/{dataset_id:uuid}",
     operation_id="deleteDataset",
     summary="Remove a dataset",
-    responses=documented(404, 409, 422),
+    responses=documented(404, 409, 412, 422),
     response_description="It is gone, with its objects.",
 )
 async def delete_dataset(
@@ -60,9 +63,18 @@ async def delete_dataset(
     owner: NamedDependency[str],
     *,
     force: Annotated[bool, QueryParameter(description="Cancel the jobs on it that are not final.")] = False,
+    if_match: IfMatch = None,
 ) -> None:
-    """The dataset goes, with all that was stored of it. Its finished jobs stay, with their results."""
-    if not await remove_dataset(database, dataset_id, owner=owner, force=force):
+    """The dataset goes, with all that was stored of it. Its finished jobs stay, with their results.
+
+    With `If-Match` it stays if somebody has changed it meanwhile, or its ingest has.
+    """
+
+    def check(row: DatasetRow) -> None:
+        check_match(if_match, validators(dataset_of(row))["ETag"])
+
+    checked = None if if_match is None else check
+    if not await remove_dataset(database, dataset_id, owner=owner, force=force, check=checked):
         raise NotFound("There is no such dataset.")
     try:
         await store.delete_prefix(settings.s3_datasets_bucket, dataset_prefix(str(dataset_id)))

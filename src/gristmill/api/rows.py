@@ -133,7 +133,7 @@ async def list_rows(
     While the dataset is not ready: 409 `dataset-not-ready` with `Retry-After`.
     """
     kind = wanted_type(request.headers.get("Accept"))
-    row, manifest = ready(await found_dataset(database, dataset_id, owner))
+    row, manifest = ready(await found_dataset(database, dataset_id, owner=owner))
     files = tuple(file for file in manifest.files if is_part(file.name))
     names = tuple(column.name for column in row.columns or ())
     table = Table(f"/datasets/{dataset_id}/rows", manifest.bucket, manifest.prefix, files, names)

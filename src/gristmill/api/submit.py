@@ -13,20 +13,22 @@ from msgspec import Meta
 from gristmill.api.document import JsonObject
 from gristmill.api.naming import Documents, datasets_of, documents_of, look_up, read_documents
 from gristmill.db.datasets import get_datasets
+from gristmill.db.dependents import Ended, input_failed
 from gristmill.db.engine import Database
 from gristmill.db.enqueue import enqueue_jobs, insert_jobs
 from gristmill.db.idempotency import RequestKey, creating
-from gristmill.db.jobs import get_jobs
+from gristmill.db.jobs import find_twin, get_jobs
 from gristmill.db.rows import DatasetRow, JobRow, NewJob
 from gristmill.db.webhooks import get_webhooks
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import DatasetStatus
+from gristmill.domain.job import JobStatus
 from gristmill.domain.output import OutputFormat
 from gristmill.domain.reuse import dataset_digest, reuse_key
 from gristmill.errors import DatasetFailed, Fault, GristmillError, InvalidRequest, NotFound, UnknownKind
 from gristmill.objects import ObjectStore
 from gristmill.processors import AnyProcessor, find
-from gristmill.processors.contract import decode_params
+from gristmill.processors.contract import Planned, PlannedStep, decode_params
 from gristmill.processors.naming import declared, pointing, with_documents
 from gristmill.processors.run import planned
 from gristmill.settings import Settings
@@ -99,6 +101,25 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class JobPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job would do: the params with their defaults, and the `steps` with their columns. The steps are null while
+    these are not known: the dataset is `validating`, or the job whose result is the data is not final.
+
+    With `reuses` the job would take the result of this identical one, or wait for it.
+    """
+
+    kind: str
+    kind_version: int
+    dataset_id: UUID
+    input_job_id: UUID | None
+    params: JsonObject
+    max_attempts: int
+    timeout_s: int
+    steps: tuple[PlannedStep, ...] | None
+    warnings: tuple[str, ...]
+    reuses: UUID | None
+
+
 @dataclass(frozen=True)
 class Keyed:
     """The key of a submission, and how its answer is made of the rows: they are committed together."""
@@ -146,6 +167,35 @@ async def submit(
         reply = keyed.reply(rows)
         await creation.answered(status=reply.status, location=reply.location, body=reply.body)
     return rows
+
+
+async def plan_job(
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+    processors: Processors,
+    *,
+    owner: str,
+    request: JobRequest,
+) -> JobPlan:
+    """Check a job as `submit` does, and submit nothing. Raises as `submit`."""
+    known = await _known(database, store, processors, [request], owner=owner)
+    job, plan = _examined(settings, processors, request, known, owner=owner)
+    source = known.jobs[job.input_job_id] if job.input_job_id is not None else None
+    if source is not None and source.status in (JobStatus.FAILED, JobStatus.CANCELED):
+        raise input_failed(Ended(source.id, source.status))
+    return JobPlan(
+        kind=job.kind,
+        kind_version=job.kind_version,
+        dataset_id=job.dataset_id,
+        input_job_id=job.input_job_id,
+        params=JsonObject(job.params),
+        max_attempts=job.max_attempts,
+        timeout_s=job.timeout_s,
+        steps=None if plan is None else plan.outline(),
+        warnings=() if plan is None else plan.warnings,
+        reuses=None if job.reuse_key is None else await find_twin(database, job.reuse_key, owner=owner),
+    )
 
 
 def _all_of(made: Sequence[JobRow | None]) -> list[JobRow]:
@@ -203,6 +253,13 @@ def _naming(requests: Sequence[JobRequest], processors: Processors) -> list[msgs
 
 
 def _checked(settings: Settings, processors: Processors, request: JobRequest, known: Known, *, owner: str) -> NewJob:
+    return _examined(settings, processors, request, known, owner=owner)[0]
+
+
+def _examined(
+    settings: Settings, processors: Processors, request: JobRequest, known: Known, *, owner: str
+) -> tuple[NewJob, Planned | None]:
+    """The job, and its plan where the columns are known."""
     processor = find(request.kind, processors)
     params = decode_params(processor, bytes(request.params))
     if request.webhook is not None and request.webhook not in known.webhooks:
@@ -210,21 +267,20 @@ def _checked(settings: Settings, processors: Processors, request: JobRequest, kn
     source = _input_of(request, known, processors)
     if isinstance(source, DatasetRow):
         dataset_id, columns, input_job_id = source.id, source.columns, None
-        digest: str | None = dataset_digest(
-            sha256=source.sha256, data_format=source.format, options=bytes(source.options)
-        )
+        digest = _digest_of(source)
     else:
         dataset_id, columns, input_job_id = source.dataset_id, _columns_of(source), source.id
         digest = source.reuse_key
     named = look_up(params, jobs=known.jobs, datasets=known.datasets, documents=known.documents)
     whole = with_documents(params, named.documents)
+    plan: Planned | None = None
     if columns is not None:
         with pointing(params):
-            planned(processor, columns, whole, named.others)
+            plan = planned(processor, columns, whole, named.others)
     encoded = msgspec.json.encode(params)
     same = named.canonical(encoded)
     key = reuse_key(digest, kind=processor.kind, version=processor.version, params=same) if digest else None
-    return NewJob(
+    job = NewJob(
         owner=owner,
         dataset_id=dataset_id,
         input_job_id=input_job_id,
@@ -235,12 +291,13 @@ def _checked(settings: Settings, processors: Processors, request: JobRequest, kn
         timeout_s=request.timeout_s or settings.job_timeout_s,
         labels=msgspec.json.encode(request.labels),
         priority=request.priority,
-        scheduled_at=_checked_time(request.scheduled_at),
+        scheduled_at=checked_time(request.scheduled_at, "/scheduled_at"),
         limit_key=request.limit_key,
         webhook_id=request.webhook,
         reuse_key=key if request.reuse == "any" else None,
         sources=named.sources,
     )
+    return job, plan
 
 
 def _input_of(request: JobRequest, known: Known, processors: Processors) -> DatasetRow | JobRow:
@@ -271,6 +328,13 @@ def _form_of(job: JobRow) -> object:
     return params.get("output_format", OutputFormat.PARQUET) if isinstance(params, dict) else OutputFormat.PARQUET
 
 
+def _digest_of(dataset: DatasetRow) -> str | None:
+    """What identical work is told by; None while nobody has read the bytes."""
+    if dataset.sha256 is None:
+        return None
+    return dataset_digest(sha256=dataset.sha256, data_format=dataset.format, options=bytes(dataset.options))
+
+
 def _columns_of(job: JobRow) -> tuple[Column, ...] | None:
     """The columns of a job's result, once it has one."""
     return job.manifest.columns if job.manifest is not None else None
@@ -290,10 +354,11 @@ def _dataset_of(request: JobRequest) -> UUID | None:
     return None if job_id is not None else given.pop()
 
 
-def _checked_time(moment: datetime | None) -> datetime | None:
+def checked_time(moment: datetime | None, pointer: str) -> datetime | None:
+    """The same time. Raises InvalidRequest: it is not of this millennium."""
     # The ends of the calendar overflow when a zone is applied.
     if moment is not None and not 2000 <= moment.year < 3000:
-        fault = Fault("/scheduled_at", "It must be in the years 2000 to 2999.")
+        fault = Fault(pointer, "It must be in the years 2000 to 2999.")
         raise InvalidRequest("The time does not fit.", errors=(fault,))
     return moment
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
@@ -39,6 +40,7 @@ from gristmill.telemetry import get_logger
 
 if TYPE_CHECKING:
     from litestar.types import Receive
+    from litestar.types.asgi_types import ReceiveMessage
 
 log = get_logger(__name__)
 
@@ -122,7 +124,7 @@ class Uploads:
     async def _received(self, incoming: Incoming, receive: "Receive", promised: Set[str], sink: "Sink") -> Described:
         body = Body(
             receive,
-            idle_s=self._settings.upload_idle_s,
+            patience=Patience(self._settings.upload_idle_s, self._settings.upload_min_rate),
             max_bytes=self._settings.max_upload_bytes + FORM_OVERHEAD,
             hashed=incoming.is_form and bool(promised),
         )
@@ -290,13 +292,44 @@ def _check_content(size_bytes: int, found: Set[str | None], promised: Set[str]) 
         raise DigestMismatch("The SHA-256 of what came is another one.")
 
 
-class Body:
-    """A request's body in chunks, each within the idle limit."""
+class Patience:
+    """How long we wait for a client: `idle_s` for the next bytes, and no longer in all than `min_rate` bytes a second
+    allow. Only waiting counts: that the store is slow is not the client's fault.
+    """
 
-    def __init__(self, receive: "Receive", *, idle_s: float, max_bytes: int, hashed: bool) -> None:
+    def __init__(self, idle_s: float, min_rate: float) -> None:
+        self._idle_s = idle_s
+        self._min_rate = min_rate
+        self._waited_s = 0.0
+        self._came = 0
+
+    async def wait_for(self, receive: "Receive") -> "ReceiveMessage":
+        """The next message.
+
+        Raises UploadStalled: nothing came for `idle_s`, or too little in the waiting of `idle_s`.
+        """
+        began = monotonic()
+        try:
+            async with asyncio.timeout(self._idle_s):
+                message = await receive()
+        except TimeoutError:
+            raise UploadStalled(f"Nothing came for {self._idle_s:g} s.") from None
+        self._waited_s += monotonic() - began
+        self._came += len(message["body"]) if message["type"] == "http.request" else 0
+        if self._waited_s >= self._idle_s:
+            if self._came < self._min_rate * self._waited_s:
+                raise UploadStalled(f"Less than {self._min_rate:g} bytes a second came for {self._idle_s:g} s.")
+            self._waited_s, self._came = 0.0, 0
+        return message
+
+
+class Body:
+    """A request's body in chunks, for each of which we wait with patience."""
+
+    def __init__(self, receive: "Receive", *, patience: Patience, max_bytes: int, hashed: bool) -> None:
         self._receive = receive
         self._left = max_bytes
-        self._idle_s = idle_s
+        self._patience = patience
         self._digest = hashlib.sha256() if hashed else None
 
     @property
@@ -309,16 +342,12 @@ class Body:
 
         Raises:
             UploadAborted: the client is gone.
-            UploadStalled: nothing came for the idle limit.
+            UploadStalled: nothing came for the idle limit, or too little.
             TooLarge: what is around the file is larger than a form needs.
         """
         more = True
         while more:
-            try:
-                async with asyncio.timeout(self._idle_s):
-                    message = await self._receive()
-            except TimeoutError:
-                raise UploadStalled(f"Nothing came for {self._idle_s:g} s.") from None
+            message = await self._patience.wait_for(self._receive)
             if message["type"] != "http.request":
                 raise UploadAborted("The connection was closed before the upload was complete.")
             more = message["more_body"]

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from sqlalchemy import select
 
 from gristmill.db.dependents import RELEASE, fail_waiting
 from gristmill.db.engine import Database, Driver
+from gristmill.db.filters import NO_INTERVAL, Interval, labeled
 from gristmill.db.idempotency import RequestKey, creating, finish_upload
 from gristmill.db.models import Dataset
 from gristmill.db.rows import DatasetRow, dataset_row
@@ -28,8 +30,9 @@ COMMIT_UPLOAD = """
 WITH finished AS (
     DELETE FROM uploads WHERE id = $1 AND owner = $2 RETURNING id, owner
 ), added AS (
-    INSERT INTO datasets (id, owner, name, format, original_key, media_type, size_bytes, sha256, options)
-    SELECT id, owner, $3, $4, $5, $6, $7, $8, $9::jsonb FROM finished
+    INSERT INTO datasets (id, owner, name, format, original_key, media_type, size_bytes, sha256, options, labels,
+        expires_at)
+    SELECT id, owner, $3, $4, $5, $6, $7, $8, $9::jsonb, $15::jsonb, $16 FROM finished
     RETURNING id, owner
 ), ingest AS (
     INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, priority, max_attempts, timeout_s)
@@ -50,18 +53,22 @@ SELECT added.id FROM added, woken
 """
 
 DROP_STALE_UPLOAD = """
-DELETE FROM uploads WHERE id = $1 AND touched_at < now() - make_interval(secs => $2) RETURNING true
+DELETE FROM uploads WHERE id = $1 AND touched_at < now() - make_interval(secs => $2)
+    AND (expires_at IS NULL OR expires_at < now())
+RETURNING s3_upload_id
 """
 
 STALE_UPLOADS = """
-SELECT id FROM uploads WHERE touched_at < now() - make_interval(secs => $1) ORDER BY touched_at LIMIT $2
+SELECT id FROM uploads
+WHERE touched_at < now() - make_interval(secs => $1) AND (expires_at IS NULL OR expires_at < now())
+ORDER BY touched_at LIMIT $2
 """
 
 SETTLE = """
 UPDATE datasets SET
     status = $2, columns = $3::jsonb, rows_read = $4, rows_loaded = $5, rows_rejected = $6, rows_repaired = $7,
     dialect = $8::jsonb, profile = $9::jsonb, warnings = $10::jsonb, manifest = $11::jsonb, error = $12::jsonb,
-    updated_at = now()
+    sha256 = coalesce($13, sha256), size_bytes = coalesce($14, size_bytes), updated_at = now()
 WHERE id = $1 AND status = 'validating'
 """
 
@@ -101,16 +108,24 @@ async def stale_uploads(database: Database, *, idle_s: float, limit: int = 100) 
         return [record["id"] for record in await driver.fetch(STALE_UPLOADS, idle_s, limit)]
 
 
+@dataclass(frozen=True)
+class Dropped:
+    """An upload whose row is gone. `s3_upload_id`: the multipart upload it had, if we began it for presigned URLs."""
+
+    s3_upload_id: str | None
+
+
 @asynccontextmanager
 async def dropping_stale_upload(
     database: Database, upload_id: UUID, *, idle_s: float, deadline_s: float
-) -> AsyncIterator[bool]:
+) -> AsyncIterator[Dropped | None]:
     """Drop an upload's row if it is stale still, and remove its objects before that is committed.
 
     Whoever would make it a dataset waits meanwhile, and finds it gone; if the removal fails, the row stays.
     """
     async with database.driver(deadline_s=deadline_s) as driver, driver.transaction():
-        yield bool(await driver.fetchval(DROP_STALE_UPLOAD, upload_id, idle_s))
+        gone = await driver.fetchrow(DROP_STALE_UPLOAD, upload_id, idle_s)
+        yield None if gone is None else Dropped(gone["s3_upload_id"])
 
 
 @dataclass(frozen=True)
@@ -132,14 +147,18 @@ async def commit_upload(
     original_key: str,
     media_type: str,
     size_bytes: int,
-    sha256: str,
+    sha256: str | None,
     options: bytes,
     max_attempts: int,
     timeout_s: int,
     first_job: FirstJob | None = None,
+    labels: Mapping[str, str] | None = None,
+    expires_at: datetime | None = None,
     key: RequestKey | None = None,
 ) -> bool:
     """Make the upload a dataset, with its jobs, in one statement; False when the sweep has taken the upload.
+
+    `sha256` None: nobody has read the bytes yet; ingest finds it out.
 
     Raises KeyInUse: a later request has taken the key.
     """
@@ -160,6 +179,8 @@ async def commit_upload(
             first_job.kind if first_job else None,
             first_job.kind_version if first_job else None,
             first_job.params.decode() if first_job else None,
+            _json(labels or {}),
+            expires_at,
         )
         if added is not None and key is not None:
             await finish_upload(driver, key, upload_id, location=f"/datasets/{upload_id}")
@@ -190,11 +211,14 @@ async def list_datasets(
     status: DatasetStatus | None = None,
     data_format: DataFormat | None = None,
     name: str | None = None,
+    labels: Mapping[str, str | None] | None = None,
+    created: Interval = NO_INTERVAL,
 ) -> list[DatasetRow]:
     """A page of an owner's datasets, newest first, below `before`."""
     statement = (
         select(*COLUMNS)
         .where(Dataset.deleted_at.is_(None), Dataset.owner == owner)
+        .where(*labeled(Dataset.labels, labels or {}), *created.holds(Dataset.created_at))
         .order_by(Dataset.id.desc())
         .limit(limit)
     )
@@ -237,7 +261,7 @@ async def settle_datasets(driver: Driver, verdicts: Mapping[UUID, Outcome]) -> N
 
 async def _fail_dataset(driver: Driver, dataset_id: UUID, problem: Problem) -> None:
     nothing = [None] * 9
-    await driver.execute(SETTLE, dataset_id, DatasetStatus.FAILED, *nothing, _json(problem))
+    await driver.execute(SETTLE, dataset_id, DatasetStatus.FAILED, *nothing, _json(problem), None, None)
     waiting = DatasetFailed(f"The dataset this job waited for has failed: {problem.detail}").problem()
     await fail_waiting(driver, dataset_id, waiting)
 
@@ -258,6 +282,8 @@ def _ready_columns(outcome: Completed) -> tuple[object, ...]:
         _json(found.warnings),
         _json(outcome.manifest),
         None,
+        found.sha256,
+        found.size_bytes,
     )
 
 

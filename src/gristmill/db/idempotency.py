@@ -130,6 +130,10 @@ class Creation:
         """Note that the key is this upload's. Raises KeyInUse: it is another request's."""
         await self._take(upload_id, None, None, None, None)
 
+    async def made(self, dataset_id: UUID, *, status: int, location: str) -> None:
+        """Note that a dataset was made; what is shown of it is noted later (`note_body`). Raises KeyInUse."""
+        await self._take(dataset_id, self.key.payload_sha256, status, location, None)
+
     async def _take(self, *values: object) -> None:
         if not await self.driver.fetchval(TAKE, self.key.owner, self.key.key, *values, self.key.idle_s):
             raise in_use()

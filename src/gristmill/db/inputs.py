@@ -14,7 +14,7 @@ from gristmill.domain.manifest import PARQUET
 from gristmill.domain.source import DatasetSource
 
 DATASETS = """
-SELECT id, format, original_key, size_bytes, columns, manifest, profile, rows_loaded
+SELECT id, format, original_key, size_bytes, columns, manifest, profile, rows_loaded, sha256, source
 FROM datasets WHERE id = ANY ($1::uuid[])
 """
 RESULTS = "SELECT id, dataset_id, manifest FROM jobs WHERE id = ANY ($1::uuid[]) AND status = 'completed'"
@@ -40,7 +40,12 @@ class Inputs:
         results = {claim.input_job_id for claim in claims if claim.input_job_id is not None}
         if results:
             made = await self._results(results)
-            found |= {claim.id: made[claim.input_job_id] for claim in claims if claim.input_job_id in made}
+            # Of another dataset than that job was on, where it is to become one.
+            found |= {
+                claim.id: msgspec.structs.replace(made[claim.input_job_id], id=claim.dataset_id)
+                for claim in claims
+                if claim.input_job_id in made
+            }
         return found
 
     async def others(self, claim: Claim) -> dict[str, DatasetInput] | None:

@@ -1,6 +1,6 @@
 """Statements on jobs that users cause: read, list, cancel, try again. Each is bounded by owner."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import select
@@ -8,6 +8,7 @@ from sqlalchemy import select
 from gristmill.db.datasets import settle_datasets
 from gristmill.db.dependents import Ended, settle_dependents
 from gristmill.db.engine import Database, Driver
+from gristmill.db.filters import NO_INTERVAL, Interval, id_bounds, labeled
 from gristmill.db.models import Job
 from gristmill.db.rows import JOB_COLUMNS, EventRow, JobRow, event_row, job_row
 from gristmill.domain.job import INGEST_KIND, JobStatus
@@ -49,6 +50,13 @@ SELECT id, hashtextextended(ROW (status, lease, attempt, progress, cancel_reques
 FROM jobs WHERE id = ANY ($1::uuid[]) AND owner = ANY ($2::text[])
 """
 
+# As in REUSING and JOIN_LEADER (db/enqueue.py).
+TWIN = """
+SELECT id FROM jobs WHERE owner = $1 AND reuse_key = $2 AND reused_from IS NULL
+    AND status IN ('pending', 'running', 'completed')
+ORDER BY status = 'completed' DESC, id DESC LIMIT 1
+"""
+
 COLUMNS = tuple(Job.__table__.columns[name] for name in JOB_COLUMNS)
 
 
@@ -63,6 +71,13 @@ async def get_jobs(database: Database, ids: Sequence[UUID], *, owner: str) -> li
     async with database.session() as session:
         records = (await session.execute(select(*COLUMNS).where(Job.id.in_(ids), Job.owner == owner))).mappings().all()
     return [job_row(dict(record)) for record in records]
+
+
+async def find_twin(database: Database, reuse_key: str, *, owner: str) -> UUID | None:
+    """The job whose result one with this key would take or wait for, if it came now."""
+    async with database.driver() as driver:
+        found: UUID | None = await driver.fetchval(TWIN, owner, reuse_key)
+    return found
 
 
 async def job_states(database: Database, ids: Collection[UUID], *, owners: Collection[str]) -> dict[UUID, int]:
@@ -81,6 +96,9 @@ async def list_jobs(
     status: JobStatus | None = None,
     kind: str | None = None,
     dataset_id: UUID | None = None,
+    labels: Mapping[str, str | None] | None = None,
+    created: Interval = NO_INTERVAL,
+    finished: Interval = NO_INTERVAL,
 ) -> list[JobRow]:
     """A page of an owner's jobs, newest first, below `before`. Ingest jobs are listed when asked for by kind."""
     statement = select(*COLUMNS).where(Job.owner == owner).order_by(Job.id.desc()).limit(limit)
@@ -91,6 +109,12 @@ async def list_jobs(
         statement = statement.where(Job.status == status)
     if dataset_id is not None:
         statement = statement.where(Job.dataset_id == dataset_id)
+    statement = statement.where(
+        *labeled(Job.labels, labels or {}),
+        *created.holds(Job.created_at),
+        *finished.holds(Job.finished_at),
+        *id_bounds(Job.id, created, finished),
+    )
     async with database.session() as session:
         records = (await session.execute(statement)).mappings().all()
     return [job_row(dict(record)) for record in records]

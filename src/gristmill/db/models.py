@@ -62,6 +62,7 @@ LEASES = Sequence("job_leases", metadata=Table.metadata)
 # Version 7: ids sort by time, so a page is a range of ids.
 NEW_ID = text("uuidv7()")
 NOW = func.now()
+LABELED = text("labels <> '{}'")
 
 
 class Dataset(Table):
@@ -80,7 +81,8 @@ class Dataset(Table):
     original_key: Mapped[str]
     media_type: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    sha256: Mapped[str]
+    sha256: Mapped[str | None]
+    source: Mapped[dict[str, Any] | None]
     options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     columns: Mapped[list[Any] | None]
     rows_read: Mapped[int | None] = mapped_column(BigInteger)
@@ -92,8 +94,10 @@ class Dataset(Table):
     warnings: Mapped[list[Any] | None]
     manifest: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
+    labels: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     objects_left: Mapped[bool] = mapped_column(server_default=text("false"))
 
@@ -102,6 +106,7 @@ class Dataset(Table):
         CheckConstraint(one_of("status", DatasetStatus), name="status"),
         CheckConstraint(one_of("format", DataFormat), name="format"),
         CheckConstraint("size_bytes >= 0 AND sha256 ~ '^[0-9a-f]{64}$'", name="original"),
+        CheckConstraint("status <> 'ready' OR sha256 IS NOT NULL", name="ready_has_a_digest"),
         CheckConstraint("rows_read = rows_loaded + rows_rejected", name="row_conservation"),
         CheckConstraint(
             "status <> 'ready' OR (columns IS NOT NULL AND manifest IS NOT NULL AND rows_read IS NOT NULL"
@@ -110,12 +115,18 @@ class Dataset(Table):
         ),
         CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name="failed_says_why"),
         Index("ix_datasets_owner_page", "owner", text("id DESC")),
+        Index("ix_datasets_owner_created", "owner", "created_at"),
+        Index("ix_datasets_labels", "labels", postgresql_using="gin", postgresql_where=LABELED),
+        Index("ix_datasets_expires_at", "expires_at", postgresql_where=text("deleted_at IS NULL")),
         Index("ix_datasets_objects_left", "deleted_at", postgresql_where=text("objects_left")),
     )
 
 
 class Upload(Table):
-    """An upload under way: written before its first byte reaches the bucket, so the sweep knows what to remove."""
+    """An upload under way: written before its first byte reaches the bucket, so the sweep knows what to remove.
+
+    One by `presigned` URLs lives until `expires_at`, any other as long as it is touched.
+    """
 
     __tablename__ = "uploads"
 
@@ -123,8 +134,15 @@ class Upload(Table):
     owner: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     touched_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    presigned: Mapped[dict[str, Any] | None]
+    s3_upload_id: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
 
-    __table_args__ = (CheckConstraint("owner <> ''", name="owner"), Index("ix_uploads_touched_at", "touched_at"))
+    __table_args__ = (
+        CheckConstraint("owner <> ''", name="owner"),
+        CheckConstraint("(presigned IS NULL) = (expires_at IS NULL)", name="presigned"),
+        Index("ix_uploads_touched_at", "touched_at"),
+    )
 
 
 class IdempotencyKey(Table):
@@ -236,6 +254,15 @@ class Job(Table):
         Index("ix_jobs_running", "lease", postgresql_where=text("status = 'running'")),
         Index("ix_jobs_waiting", "waits_for", postgresql_where=text("blocked")),
         Index("ix_jobs_owner_page", "owner", text("id DESC")),
+        # Jobs without labels are not in it and pay nothing for it.
+        Index("ix_jobs_labels", "labels", postgresql_using="gin", postgresql_where=LABELED),
+        # By ranges of pages: an entry for each job would cost every completion, and updates stay HOT under this kind.
+        Index(
+            "ix_jobs_finished_at",
+            "finished_at",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": 16, "autosummarize": True},
+        ),
         # One job does what identical ones wait for.
         Index(
             "uq_jobs_leader",

@@ -3,6 +3,7 @@
 A note of what they had in the buckets commits with it, so the objects go even if nobody is left to remove them at once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,8 +11,9 @@ import msgspec
 
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel
+from gristmill.db.rows import DatasetRow, dataset_row
 from gristmill.domain.job import INGEST_KIND, JobStatus
-from gristmill.errors import Conflict, DatasetFailed
+from gristmill.errors import Conflict, DatasetFailed, PreconditionFailed
 
 # Whoever is about to share this job's result, or to take it as data, holds a lock on its row until it has committed.
 # What is asked next is asked by a statement of its own, so it sees what they did.
@@ -53,11 +55,13 @@ WHERE owner = $2 AND status IN ('pending', 'running')
 ORDER BY kind = 'ingest', id
 """
 
-# A stub is left, because jobs name it; of its data nothing is. As a failed dataset it takes no job.
+# A stub is left, because jobs name it; of its data nothing is. As a failed dataset it takes no job. With $4 only if
+# nobody has changed it since then: now() is the time of this transaction, whose cancels may have.
 HIDE = """
 UPDATE datasets SET deleted_at = now(), objects_left = true, status = 'failed', error = $3::jsonb, name = '',
-    options = '{}', columns = NULL, dialect = NULL, profile = NULL, warnings = NULL, manifest = NULL, updated_at = now()
-WHERE id = $1 AND owner = $2 AND deleted_at IS NULL
+    options = '{}', labels = '{}', expires_at = NULL, source = NULL,
+    columns = NULL, dialect = NULL, profile = NULL, warnings = NULL, manifest = NULL, updated_at = now()
+WHERE id = $1 AND owner = $2 AND deleted_at IS NULL AND ($4::timestamptz IS NULL OR updated_at IN ($4, now()))
 RETURNING true
 """
 
@@ -69,7 +73,9 @@ ORDER BY deleted_at LIMIT $2
 """
 CLEARED = "UPDATE datasets SET objects_left = false WHERE id = $1"
 
-KNOWN = "SELECT true FROM datasets WHERE id = $1 AND owner = $2 AND deleted_at IS NULL"
+KNOWN = "SELECT {columns} FROM datasets WHERE id = $1 AND owner = $2 AND deleted_at IS NULL".format(  # noqa: S608
+    columns=", ".join(DatasetRow.__struct_fields__)
+)
 
 
 @dataclass(frozen=True)
@@ -100,16 +106,29 @@ async def remove_job(database: Database, job_id: UUID, *, owner: str) -> Removed
         return Removed(tuple(removed["leases"]))
 
 
-async def remove_dataset(database: Database, dataset_id: UUID, *, owner: str, force: bool) -> bool:
+async def remove_dataset(
+    database: Database,
+    dataset_id: UUID,
+    *,
+    owner: str,
+    force: bool,
+    check: Callable[[DatasetRow], object] | None = None,
+) -> bool:
     """Remove a dataset; False: there is no such one of this owner. With `force` its jobs are canceled.
+
+    With a `check` it is removed as `check` saw it or not at all; what that raises leaves it as it is.
 
     Raises:
         Conflict: jobs on it are not final, or were posted meanwhile.
+        PreconditionFailed: it was changed after the check.
     """
     gone = msgspec.json.encode(DatasetFailed("The dataset was removed").problem()).decode()
     async with database.driver() as driver, driver.transaction():
-        if not await driver.fetchval(KNOWN, dataset_id, owner):
+        known = await driver.fetchrow(KNOWN, dataset_id, owner)
+        if known is None:
             return False
+        if check is not None:
+            check(dataset_row(dict(known)))
         live = [record["id"] for record in await driver.fetch(LIVE, dataset_id, owner)]
         if live and not force:
             raise Conflict(f"Jobs on it are not final ({len(live)}): cancel them first, or use ?force=true.")
@@ -117,7 +136,10 @@ async def remove_dataset(database: Database, dataset_id: UUID, *, owner: str, fo
             await cancel(driver, job_id, owner=owner)
         # Jobs before the dataset, as everybody locks them. Who posts a job at this moment holds the dataset's row, so
         # we wait and see the job below, or they wait and find the dataset failed.
-        if not await driver.fetchval(HIDE, dataset_id, owner, gone):
+        seen = None if check is None else known["updated_at"]
+        if not await driver.fetchval(HIDE, dataset_id, owner, gone, seen):
+            if seen is not None and await driver.fetchrow(KNOWN, dataset_id, owner) is not None:
+                raise PreconditionFailed("It was changed meanwhile. Look at it again.")
             return False
         if await driver.fetchval(LIVE, dataset_id, owner) is not None:
             raise Conflict("A job was posted on it meanwhile.")

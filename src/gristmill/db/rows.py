@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from gristmill.domain.column import Column
-from gristmill.domain.dataset import DataFormat, DatasetInput, DatasetStatus
+from gristmill.domain.dataset import DataFormat, DatasetInput, DatasetStatus, Source
 from gristmill.domain.job import JobStatus, Progress
 from gristmill.domain.manifest import Manifest
 from gristmill.domain.source import Sources
@@ -24,7 +24,7 @@ class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
     original_key: str
     media_type: str
     size_bytes: int
-    sha256: str
+    sha256: str | None
     options: msgspec.Raw
     columns: tuple[Column, ...] | None
     rows_read: int | None
@@ -36,8 +36,10 @@ class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] | None
     manifest: Manifest | None
     error: Problem | None
+    labels: dict[str, str]
     created_at: datetime
     updated_at: datetime
+    expires_at: datetime | None
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -116,6 +118,7 @@ _strings = msgspec.json.Decoder(tuple[str, ...])
 _labels = msgspec.json.Decoder(dict[str, str])
 _manifest = msgspec.json.Decoder(Manifest)
 _problem = msgspec.json.Decoder(Problem)
+_source = msgspec.json.Decoder(Source)
 _progress = msgspec.json.Decoder(Progress)
 
 
@@ -129,7 +132,13 @@ def dataset_row(record: Record) -> DatasetRow:
     values["status"] = DatasetStatus(values["status"])
     for name in ("options", "dialect", "profile"):
         values[name] = raw(values[name])
-    for name, decoder in (("columns", _columns), ("warnings", _strings), ("manifest", _manifest), ("error", _problem)):
+    for name, decoder in (
+        ("columns", _columns),
+        ("warnings", _strings),
+        ("manifest", _manifest),
+        ("error", _problem),
+        ("labels", _labels),
+    ):
         values[name] = values[name] and decoder.decode(values[name])
     return DatasetRow(**values)
 
@@ -202,4 +211,6 @@ def dataset_input(record: Record) -> DatasetInput:
         parts=_manifest.decode(manifest) if manifest else None,
         profile=raw(record["profile"]) or msgspec.Raw(b"{}"),
         rows=record["rows_loaded"] or 0,
+        sha256=record["sha256"],
+        source=_source.decode(record["source"]) if record["source"] else None,
     )

@@ -26,7 +26,10 @@ class DataFormat(StrEnum):
 
 
 class Ingested(msgspec.Struct, frozen=True):
-    """What ingest found out: `rows_read == rows_loaded + rows_rejected`, always."""
+    """What ingest found out: `rows_read == rows_loaded + rows_rejected`, always.
+
+    `sha256` and `size_bytes` are of the original, where they were not known before.
+    """
 
     columns: tuple[Column, ...]
     rows_read: int
@@ -36,16 +39,27 @@ class Ingested(msgspec.Struct, frozen=True):
     dialect: msgspec.Raw = msgspec.Raw(b"{}")
     profile: msgspec.Raw = msgspec.Raw(b"{}")
     warnings: tuple[str, ...] = ()
+    sha256: str | None = None
+    size_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.rows_read != self.rows_loaded + self.rows_rejected:
             raise ValueError(f"{self.rows_read} rows read, {self.rows_loaded} loaded, {self.rows_rejected} rejected")
 
 
+class Source(msgspec.Struct, frozen=True):
+    """An object in somebody else's bucket, as it was when its ETag was noted."""
+
+    bucket: str
+    key: str
+    etag: str
+
+
 class DatasetInput(msgspec.Struct, frozen=True):
     """The dataset a claimed job works on. `columns` and `parts` are there once the dataset is ready.
 
-    `derived`: the rows are those of another job's result.
+    `derived`: the rows are those of another job's result. `sha256` None: nobody has read the original yet. With a
+    `source` the original is to be copied from there first.
     """
 
     id: UUID
@@ -57,3 +71,5 @@ class DatasetInput(msgspec.Struct, frozen=True):
     profile: msgspec.Raw = msgspec.Raw(b"{}")
     rows: int = 0
     derived: bool = False
+    sha256: str | None = None
+    source: Source | None = None

@@ -53,13 +53,16 @@ def part_name(ordinal: int) -> str:
     return f"part-{ordinal:05d}.parquet"
 
 
+ORIGINAL = "original"
+
+
 def is_part(name: str) -> bool:
     """Whether a file of an ingest holds rows of the dataset, as against those that were rejected."""
     return name.startswith("part-")
 
 
 def original_key(dataset_id: str) -> str:
-    return f"{dataset_id}/original"
+    return f"{dataset_id}/{ORIGINAL}"
 
 
 def dataset_prefix(dataset_id: str) -> str:

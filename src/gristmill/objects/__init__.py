@@ -7,11 +7,13 @@ Every call ends within its deadline. What fails is `StoreUnavailable` (trying ag
 
 from gristmill.objects.compute import ObjectOutput, ObjectSource, load, scan
 from gristmill.objects.faults import classify
+from gristmill.objects.parts import Arrived, presigned_part_bytes
 from gristmill.objects.slices import read_matching, read_rows
 from gristmill.objects.store import ListedObject, ListedUpload, ObjectStore
 from gristmill.objects.upload import Stored, UploadWriter
 
 __all__ = [
+    "Arrived",
     "ListedObject",
     "ListedUpload",
     "ObjectOutput",
@@ -21,6 +23,7 @@ __all__ = [
     "UploadWriter",
     "classify",
     "load",
+    "presigned_part_bytes",
     "read_matching",
     "read_rows",
     "scan",

@@ -1,7 +1,7 @@
 """The object store, for the event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from botocore.exceptions import ClientError
 
 from gristmill.errors import StoreUnavailable, TooLarge
-from gristmill.objects import download
+from gristmill.objects import download, parts
 from gristmill.objects.connection import Connection
 from gristmill.objects.faults import error_code
 from gristmill.objects.keys import attachment, checked_key, checked_prefix
@@ -142,6 +142,15 @@ class ObjectStore:
         answer = await self._s3.call(lambda s3: s3.head_object(Bucket=bucket, Key=key))
         return ListedObject(key, answer["ContentLength"], answer["LastModified"])
 
+    async def look(self, bucket: str, key: str) -> parts.Found:
+        """An object of somebody else's, by the key that its owner gave it.
+
+        Raises:
+            NotFound: there is no such object, or no such bucket.
+        """
+        answer = await self._s3.call(lambda s3: s3.head_object(Bucket=bucket, Key=key))
+        return parts.Found(answer["ContentLength"], answer["ETag"])
+
     async def delete(self, bucket: str, keys: Sequence[str]) -> None:
         """Delete objects, 1,000 a call; a key without an object is fine."""
         for start in range(0, len(keys), MAX_DELETE):
@@ -211,6 +220,62 @@ class ObjectStore:
                 await abort_upload(self._s3, bucket, upload.key, upload.upload_id)
                 dropped.add(upload.upload_id)
         return len(dropped)
+
+    async def begin_parts(self, bucket: str, key: str) -> str:
+        """Begin a multipart upload whose parts are sent by presigned URLs; answers its id."""
+        return await parts.begin(self._s3, bucket, checked_key(key))
+
+    async def presign_parts(
+        self, bucket: str, key: str, upload_id: str, sizes: Mapping[int, int], *, ttl_s: int
+    ) -> tuple[dict[int, str], datetime]:
+        """A URL for a PUT of each of these parts (number → its bytes, which the URL insists on), and when they end."""
+        expires_at = datetime.now(UTC) + timedelta(seconds=ttl_s)
+        urls = {}
+        for number, size in sizes.items():
+            params = {
+                "Bucket": bucket,
+                "Key": checked_key(key),
+                "UploadId": upload_id,
+                "PartNumber": number,
+                "ContentLength": size,
+            }
+            urls[number] = await self._signer.call(
+                lambda s3, params=params: s3.generate_presigned_url("upload_part", Params=params, ExpiresIn=ttl_s)  # type: ignore[misc]
+            )
+        return urls, expires_at
+
+    async def arrived_parts(
+        self, bucket: str, key: str, upload_id: str, *, after: int = 0, limit: int = parts.PAGE
+    ) -> list[parts.Arrived] | None:
+        """See `parts.arrived`."""
+        return await parts.arrived(self._s3, bucket, checked_key(key), upload_id, after=after, limit=limit)
+
+    async def complete_parts(self, bucket: str, key: str, upload_id: str, etags: Mapping[int, str]) -> None:
+        """See `parts.complete`."""
+        await parts.complete(self._s3, bucket, checked_key(key), upload_id, etags)
+
+    async def copy(
+        self,
+        *,
+        source_bucket: str,
+        source_key: str,
+        etag: str,
+        size_bytes: int,
+        bucket: str,
+        key: str,
+        part_bytes: int = parts.COPIED_PART,
+    ) -> None:
+        """See `parts.copy`. The source's key is as its owner named it."""
+        await parts.copy(
+            self._s3,
+            source_bucket=source_bucket,
+            source_key=source_key,
+            etag=etag,
+            size_bytes=size_bytes,
+            bucket=bucket,
+            key=checked_key(key),
+            part_bytes=part_bytes,
+        )
 
     async def presign_get(self, bucket: str, key: str, *, filename: str, ttl_s: int) -> tuple[str, datetime]:
         """A URL that downloads this one object as a file, and when it ends; `ttl_s` is 1 to 900 seconds.

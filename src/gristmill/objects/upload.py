@@ -212,7 +212,7 @@ class UploadWriter:
                 )
             )
         except StoreUnavailable as failure:
-            if not _upload_is_gone(failure):
+            if not upload_is_gone(failure):
                 raise
             return await self._completed_before(failure)
         return answer["ETag"]
@@ -242,11 +242,12 @@ async def abort_upload(connection: Connection, bucket: str, key: str, upload_id:
     try:
         await connection.call(lambda s3: s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id))
     except StoreUnavailable as failure:
-        if not _upload_is_gone(failure):
+        if not upload_is_gone(failure):
             raise
 
 
-def _upload_is_gone(failure: StoreUnavailable) -> bool:
+def upload_is_gone(failure: GristmillError) -> bool:
+    """Whether the store said that there is no such multipart upload."""
     return isinstance(failure.__cause__, ClientError) and error_code(failure.__cause__) == "NoSuchUpload"
 
 

@@ -11,7 +11,7 @@ from gristmill.domain.column import Column
 from gristmill.processors import densities, flagging, forest, grouping, rolling, spread, tallies
 from gristmill.processors.anomaly_params import CONTAMINATION
 from gristmill.processors.bounds import Method, bounds
-from gristmill.processors.contract import Again, Planned
+from gristmill.processors.contract import Again, Planned, PlannedStep
 from gristmill.processors.densities import Counts, Grid
 from gristmill.processors.flagging import Counted, Judge, Ranked
 from gristmill.processors.forest import Forest, Sample
@@ -44,6 +44,9 @@ class Plan(Planned, frozen=True, kw_only=True):
     judges: tuple[Judge, ...] = ()
     search: Search | None = None
     own: Rolling | Forest | None = None
+
+    def outline(self) -> tuple[PlannedStep, ...]:
+        return (PlannedStep(self.method.value, tuple(column.name for column in self.columns)),)
 
     @property
     def mean(self) -> bool:

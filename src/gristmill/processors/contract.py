@@ -33,10 +33,21 @@ F = TypeVar("F", bound=msgspec.Struct)
 T = TypeVar("T")
 
 
+class PlannedStep(msgspec.Struct, frozen=True):
+    """One thing that a job does, and the names of the columns it does it to, in order."""
+
+    op: str
+    columns: tuple[str, ...]
+
+
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """The base of every plan: what the user should know before the job runs."""
 
     warnings: tuple[str, ...] = ()
+
+    def outline(self) -> tuple[PlannedStep, ...]:
+        """What the job will do, with patterns and defaults resolved; nothing where a kind has no more to tell."""
+        return ()
 
 
 class Again(msgspec.Struct, Generic[L], frozen=True):

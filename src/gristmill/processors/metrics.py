@@ -13,7 +13,7 @@ from polars import selectors as cs
 from gristmill.domain.column import Column
 from gristmill.processors import correlations, drift, figures, hashes, profile, ranks, spread
 from gristmill.processors.columns import Family, batches, family, resolve
-from gristmill.processors.contract import Again, Planned, Processor, pack, unpack
+from gristmill.processors.contract import Again, Planned, PlannedStep, Processor, pack, unpack
 from gristmill.processors.correlations import Comoments
 from gristmill.processors.crew import Crew
 from gristmill.processors.drift import DriftPlan, DriftState
@@ -54,6 +54,11 @@ class Plan(Planned, frozen=True, kw_only=True):
     drift: DriftPlan | None = None
     baseline: DriftState | None = None
     ranking: Ranking | None = None
+
+    def outline(self) -> tuple[PlannedStep, ...]:
+        described = PlannedStep("describe", tuple(column.name for column in self.columns))
+        correlated = tuple(column.name for column in self.correlated)
+        return (described, PlannedStep("correlate", correlated)) if correlated else (described,)
 
 
 class State(msgspec.Struct, frozen=True):

@@ -13,15 +13,15 @@ from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import cleaning, clipping, duplicates, filling, recipe, scaling
 from gristmill.processors.cleaning import CleanText, RenameColumns, RenameFitted, TextFitted
-from gristmill.processors.clipping import Clip, ClipFitted, ClipPlan, ClipState
+from gristmill.processors.clipping import Clip, ClipFitted, Clipped, ClipPlan, ClipState
 from gristmill.processors.columns import batches
-from gristmill.processors.contract import ROW, Again, Planned, Processor
+from gristmill.processors.contract import ROW, Again, Planned, PlannedStep, Processor
 from gristmill.processors.duplicates import DropDuplicates, DuplicateFitted, DuplicatePlan, DuplicateState
 from gristmill.processors.filling import FillFitted, FillNulls, FillPlan, FillState, Strategy
 from gristmill.processors.forms import RowsParams
 from gristmill.processors.naming import ResultDocument, names
 from gristmill.processors.recipe import Recipe, StepFitted, describe
-from gristmill.processors.scaling import Scale, ScaleFitted, ScalePlan, ScaleState
+from gristmill.processors.scaling import Scale, ScaleFitted, ScalePlan, ScaleState, Scaling
 
 Step = DropDuplicates | FillNulls | Clip | CleanText | RenameColumns | Scale
 StepPlan = DuplicatePlan | FillPlan | ClipPlan | ScalePlan
@@ -49,6 +49,9 @@ class Plan(Planned, frozen=True, kw_only=True):
     inverse: bool = False
     fitted: tuple[StepFitted, ...] = ()
     rows: int | None = None
+
+    def outline(self) -> tuple[PlannedStep, ...]:
+        return tuple(_outlined(step) for step in (*self.fitted, *self.steps))
 
 
 class State(msgspec.Struct, frozen=True):
@@ -177,6 +180,35 @@ def _plan(step: Step, columns: tuple[Column, ...], pointer: str) -> tuple[StepPl
             return scale, scaling.after(scale, columns)
         case _:
             assert_never(step)
+
+
+def _outlined(step: StepPlan | StepFitted) -> PlannedStep:
+    columns: Sequence[Column | Clipped | Scaling | str]
+    match step:
+        case DuplicatePlan() | DuplicateFitted():
+            op, columns = "drop_duplicates", step.columns
+        case FillPlan() | FillFitted():
+            op, columns = "fill_nulls", step.columns
+        case ClipPlan() | ClipFitted():
+            op, columns = "clip", step.columns
+        case ScalePlan():
+            op, columns = "scale", step.columns
+        case ScaleFitted():
+            op, columns = "unscale" if step.inverse else "scale", step.scalings
+        case TextFitted():
+            op, columns = "clean_text", step.columns
+        case RenameFitted():
+            op, columns = "rename_columns", tuple(step.names)
+        case _:
+            assert_never(step)
+    return PlannedStep(op, _names(columns))
+
+
+def _names(columns: Sequence[Column | Clipped | Scaling | str]) -> tuple[str, ...]:
+    return tuple(
+        column if isinstance(column, str) else column.name if isinstance(column, Column) else column.column
+        for column in columns
+    )
 
 
 def _by_recipe(columns: tuple[Column, ...], params: NormalizeParams) -> Plan:

@@ -1,8 +1,12 @@
-"""Removes what datasets that were removed left in the bucket, once no job of theirs runs any more."""
+"""Removes datasets whose time is over, and what removed datasets left in the bucket, once no job of theirs runs."""
 
+from contextlib import suppress
+
+from gristmill.db.changes import expired_datasets
 from gristmill.db.engine import Database
-from gristmill.db.removal import mark_cleared, removed_datasets
+from gristmill.db.removal import mark_cleared, remove_dataset, removed_datasets
 from gristmill.domain.manifest import dataset_prefix
+from gristmill.errors import Conflict
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
 from gristmill.worker.cleaner import remove_attempt
@@ -21,6 +25,17 @@ class Clearer:
         self._store = store
 
     async def run_once(self) -> Counts:
+        """Expired datasets become removed ones; the objects of those go after a while like all others.
+
+        Raises as `clear` does.
+        """
+        expired = 0
+        for dataset_id, owner in await expired_datasets(self._database):
+            with suppress(Conflict):  # a job was posted on it at this moment: it is needed
+                expired += await remove_dataset(self._database, dataset_id, owner=owner, force=False)
+        return {"expired": expired, **await self.clear()}
+
+    async def clear(self) -> Counts:
         """Objects first, then the note of them.
 
         Raises:

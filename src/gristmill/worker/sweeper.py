@@ -58,7 +58,9 @@ class Sweeper:
     async def _sweep_upload(self, upload_id: UUID, idle_s: float) -> None:
         bucket = self._settings.s3_datasets_bucket
         deadline_s = self._settings.s3_deadline_s + self._settings.postgres_deadline_s
-        async with dropping_stale_upload(self._database, upload_id, idle_s=idle_s, deadline_s=deadline_s) as stale:
-            if stale:
+        async with dropping_stale_upload(self._database, upload_id, idle_s=idle_s, deadline_s=deadline_s) as gone:
+            if gone is not None:
+                if gone.s3_upload_id is not None:
+                    await self._store.abort_upload(bucket, original_key(str(upload_id)), gone.s3_upload_id)
                 await self._store.abort_uploads(bucket, f"{upload_id}/")
                 await self._store.delete(bucket, [original_key(str(upload_id))])

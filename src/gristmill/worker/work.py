@@ -2,16 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
+import polars as pl
 
 from gristmill.domain.dataset import DatasetInput
 from gristmill.domain.job import INGEST_KIND, ClaimedJob, Progress
-from gristmill.domain.manifest import KEPT_NAME, Manifest, StoredFile, is_part, original_key
+from gristmill.domain.manifest import (
+    KEPT_NAME,
+    ORIGINAL,
+    Manifest,
+    StoredFile,
+    dataset_prefix,
+    is_part,
+    original_key,
+)
 from gristmill.domain.outcome import Completed
 from gristmill.domain.output import OnProgress
 from gristmill.domain.source import DocumentSource
@@ -24,10 +33,13 @@ from gristmill.processors.naming import pointing, with_documents
 from gristmill.processors.run import Other, Part, run
 from gristmill.settings import MIB, Settings
 from gristmill.telemetry import frames, get_logger
+from gristmill.worker.hashed import Hashed
 from gristmill.worker.place import place_of_job
 from gristmill.worker.protocol import Broken, Done, Later
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 PROGRESS_S = 0.2
 # What is read once into memory instead of from S3 in every pass: most of a small job's time is calls of S3.
@@ -70,17 +82,21 @@ class Workbench:
     def _ingest(
         self, job: ClaimedJob, scratch: Path, output: ObjectOutput, progress: OnProgress, *, bucket: str, prefix: str
     ) -> Completed:
-        key = original_key(str(job.dataset.id))
+        dataset = self._fetched(job, bucket)
+        key = original_key(str(dataset.id))
+        original = Hashed(lambda: ObjectSource(self._store, self._loop, bucket, key))
         found = ingest(
-            lambda: cast("BinaryIO", ObjectSource(self._store, self._loop, bucket, key)),
-            declared=job.dataset.format,
-            size_bytes=job.dataset.size_bytes,
+            original.open if dataset.sha256 is None else original.source,
+            declared=dataset.format,
+            size_bytes=dataset.size_bytes,
             options=msgspec.json.decode(job.params, type=IngestOptions),
             limits=_limits(self._settings),
             scratch=scratch,
             output=output,
             progress=progress,
         )
+        digest = dataset.sha256 or original.sha256()
+        found = msgspec.structs.replace(found, sha256=digest, size_bytes=dataset.size_bytes)
         manifest = Manifest(
             bucket=bucket,
             prefix=prefix,
@@ -90,6 +106,39 @@ class Workbench:
             rows_dropped=found.rows_rejected,
         )
         return Completed(manifest, found)
+
+    def _fetched(self, job: ClaimedJob, bucket: str) -> DatasetInput:
+        """The dataset, with its original in the bucket: of a job's result or somebody else's object it is made now.
+
+        Doing it again gives the same object. Raises BadData: the source is another by now.
+        """
+        dataset = job.dataset
+        key = original_key(str(dataset.id))
+        if dataset.derived:
+            output = ObjectOutput(self._store, self._loop, bucket, dataset_prefix(str(dataset.id)))
+            output.table(ORIGINAL, pl.concat([part.frame for part in self._parts(dataset, whole=True)], how="vertical"))
+            (stored,) = output.files
+            return msgspec.structs.replace(dataset, sha256=stored.sha256, size_bytes=stored.size_bytes)
+        if dataset.source is not None and not self._wait(self._is_there(bucket, key, dataset.size_bytes)):
+            copying = self._store.copy(
+                source_bucket=dataset.source.bucket,
+                source_key=dataset.source.key,
+                etag=dataset.source.etag,
+                size_bytes=dataset.size_bytes,
+                bucket=bucket,
+                key=key,
+            )
+            self._wait(copying)
+        return dataset
+
+    async def _is_there(self, bucket: str, key: str, size_bytes: int) -> bool:
+        try:
+            return (await self._store.head(bucket, key)).size_bytes == size_bytes
+        except NotFound:
+            return False
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _process(
         self, job: ClaimedJob, output: ObjectOutput, progress: OnProgress, *, bucket: str, prefix: str
