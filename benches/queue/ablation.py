@@ -7,12 +7,15 @@ from harness import ADAPTERS, Adapter, Bench, Found, median
 from servers import PostgresServer
 
 ALL = "all"
+# How many jobs are put, without one technique of putting them.
+PUT = {"enqueue_many": 20_000, "enqueue_decided_there": 20_000, "enqueue_one_by_one": 2_000}
 
 
 def measure(folder: Path, options: argparse.Namespace) -> Found:
     adapter = Adapter(ADAPTERS / "_without.py")
     rates: dict[str, list[float]] = {}
     picked: dict[str, list[float]] = {}
+    put: dict[str, list[float]] = {}
     server = PostgresServer(folder)
     try:
         for round_ in range(options.rounds):
@@ -21,6 +24,11 @@ def measure(folder: Path, options: argparse.Namespace) -> Found:
                 rate, p50 = once(Bench(server, folder), adapter, variant)
                 rates.setdefault(variant, []).append(rate)
                 picked.setdefault(variant, []).append(p50)
+            for call, jobs in PUT.items():
+                url = server.fresh()
+                adapter("setup", url=url)
+                bench = Bench(server, folder)
+                put.setdefault(call, []).append(bench.enqueue_many(adapter, url, first=0, count=jobs, call=call))
     finally:
         server.stop()
     lines = ["| without | drain / with all | pick-up p50 / with all |", "|---|---:|---:|"]
@@ -28,8 +36,13 @@ def measure(folder: Path, options: argparse.Namespace) -> Found:
         drain = median(found) / median(rates[ALL])
         pick_up = median(picked[name]) / median(picked[ALL])
         lines.append(f"| {name.replace('_', ' ')} | {drain:.2f} | {pick_up:.2f} |")
+    lines += ["", "| jobs put | rate / many at once |", "|---|---:|"]
+    lines += [
+        f"| {name.replace('_', ' ')} | {median(found) / median(put['enqueue_many']):.2f} |"
+        for name, found in put.items()
+    ]
     figures = [{"without": name, "drain": found, "p50_ms": picked[name]} for name, found in rates.items()]
-    return Found("\n".join(lines), [], figures)
+    return Found("\n".join(lines), [], [*figures, {"put": put}])
 
 
 def once(bench: Bench, adapter: Adapter, variant: str) -> tuple[float, float]:

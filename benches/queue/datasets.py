@@ -20,7 +20,8 @@ from gristmill import embedded
 from gristmill.bootstrap import prepare
 from gristmill.db import datasets
 from gristmill.db.engine import Database
-from gristmill.db.enqueue import NewJob, enqueue_jobs
+from gristmill.db.enqueue import enqueue_jobs
+from gristmill.db.rows import NewJob
 from gristmill.domain.dataset import DataFormat
 from gristmill.domain.manifest import original_key
 from gristmill.objects import ObjectStore

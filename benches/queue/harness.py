@@ -107,8 +107,8 @@ class Bench:
         said = adapter("enqueue-one", url=url, first=first, count=count, warmup=WARMUP, call=call)
         return count / float(said["seconds"])
 
-    def enqueue_many(self, adapter: Adapter, url: str, *, first: int, count: int) -> float:
-        return count / float(adapter("enqueue-many", url=url, first=first, count=count)["seconds"])
+    def enqueue_many(self, adapter: Adapter, url: str, *, first: int, count: int, call: str = "enqueue_many") -> float:
+        return count / float(adapter("enqueue-many", url=url, first=first, count=count, call=call)["seconds"])
 
     def drain(
         self, adapter: Adapter, url: str, variant: str, *, jobs: int, workers: int, pick_up: bool = False

@@ -61,6 +61,11 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str
     errors: tuple[Fault, ...] = ()
 
+    @property
+    def type(self) -> str:
+        """The stable URI of RFC 9457."""
+        return f"urn:gristmill:problem:{self.code}"
+
 
 class GristmillError(Exception):
     """Base of all. `permanent` says that trying again can't help."""

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, AnyHttpUrl, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, AliasChoices, AnyHttpUrl, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gristmill.errors import ConfigurationError, Fault
@@ -17,6 +17,15 @@ SECRET_NAMES = ("POSTGRES_PASSWORD", "MINIO_ROOT_PASSWORD", "S3_SECRET_ACCESS_KE
 Port = Annotated[int, Field(ge=1, le=65535)]
 BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(item.strip()) for item in text.split(",") if item.strip())
+
+
+def _checked_networks(text: str) -> str:
+    _networks(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -69,6 +78,11 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1 * MIB, gt=0, description="largest JSON body, bytes")
     upload_idle_s: Seconds = Field(default=60.0, description="seconds an upload may pause before it is dropped")
     watch_s: Seconds = Field(default=0.25, description="seconds between looks at jobs that a request waits for")
+    webhook_networks: Annotated[str, AfterValidator(_checked_networks)] = Field(
+        default="", description="private networks that webhooks may go to (CIDR, between commas), by http too"
+    )
+    webhook_timeout_s: Seconds = Field(default=15.0, description="seconds a webhook's receiver has to answer")
+    retain_deliveries_s: Seconds = Field(default=30 * 86400.0, description="seconds the log of webhooks is kept")
     presign_ttl_s: int = Field(default=900, ge=1, le=900, description="seconds a download URL lives")
 
     # Worker
@@ -129,6 +143,11 @@ class Settings(BaseSettings):
             return ip_address(self.api_host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def webhook_targets(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Where webhooks may go besides the open internet."""
+        return _networks(self.webhook_networks)
 
     @property
     def public_s3_endpoint(self) -> str:

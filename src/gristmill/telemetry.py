@@ -26,6 +26,7 @@ Nothing of a user's data goes into a log line: ids, counts, sizes, durations, ki
 | executor.exited | pid, code | an executor is gone; -9: killed |
 | executor.gone | pid | it had died already when we came to kill it |
 | executor.killed | pid, job_id, reason | canceled, timed_out, lease_lost, or not_ready |
+| webhook.attempted | delivery_id, attempt, status | a webhook was tried; status of the answer, or none |
 | chore.ran | chore, counts | a background chore did something |
 """
 

@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 
 from gristmill.db import claims, datasets
 from gristmill.db.engine import Database
-from gristmill.db.enqueue import NewJob, enqueue_job
+from gristmill.db.enqueue import enqueue_job
 from gristmill.db.jobs import get_job
 from gristmill.db.outcomes import Ending, record_outcomes
-from gristmill.db.rows import JobRow
+from gristmill.db.rows import JobRow, NewJob
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import DataFormat, Ingested
 from gristmill.domain.job import Claim, JobStatus

@@ -8,8 +8,9 @@ import pytest
 from gristmill.db import claims, datasets, jobs, outcomes
 from gristmill.db.claims import Heartbeat
 from gristmill.db.engine import Database
-from gristmill.db.enqueue import NewJob, enqueue_job
+from gristmill.db.enqueue import enqueue_job
 from gristmill.db.outcomes import Ending
+from gristmill.db.rows import NewJob
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import DataFormat, Ingested
 from gristmill.domain.job import Claim, JobStatus, Progress

@@ -9,6 +9,7 @@ import pytest
 from gristmill.db import claims, datasets, enqueue, jobs, outcomes
 from gristmill.db.engine import Database
 from gristmill.db.inputs import Inputs
+from gristmill.db.rows import NewJob
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import DataFormat, DatasetStatus, Ingested
 from gristmill.domain.job import Claim, JobStatus
@@ -43,8 +44,8 @@ def new_dataset(database: Database) -> NewDataset:
     return make
 
 
-def new_job(dataset_id: UUID, owner: str = "ann") -> enqueue.NewJob:
-    return enqueue.NewJob(
+def new_job(dataset_id: UUID, owner: str = "ann") -> NewJob:
+    return NewJob(
         owner=owner,
         dataset_id=dataset_id,
         kind="metrics",

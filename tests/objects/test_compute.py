@@ -11,12 +11,14 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from pydantic import SecretStr
 
-from gristmill.domain.manifest import JSON, PARQUET
+from gristmill.domain.manifest import JSON, PARQUET, StoredFile
 from gristmill.domain.output import Output
 from gristmill.errors import NotFound, StoreUnavailable
 from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, scan
 from gristmill.objects.compute import row_group_rows
+from gristmill.objects.small import SmallObjects
 from gristmill.settings import MIB, Settings
 from tests.proxy import FaultProxy
 
@@ -247,6 +249,48 @@ def test_a_loop_in_another_thread_serves_the_main_thread(
     assert_frame_equal(pl.read_parquet(io.BytesIO(stored)), frame)
     assert (tmp_path / "copy").read_bytes() == stored
     asyncio.run_coroutine_threadsafe(leave(context), other_loop).result()
+
+
+def test_small_objects_are_whole_checked_and_told_in_ours(settings: Settings, prefix: str) -> None:
+    small = SmallObjects(settings)
+    bucket, key = settings.s3_job_results_bucket, prefix + "it"
+    stored = small.put(bucket, key, b"content", JSON)
+    assert stored.sha256 == hashlib.sha256(b"content").hexdigest()
+    assert small.get(bucket, key, sha256=stored.sha256) == b"content"
+    with pytest.raises(StoreUnavailable, match="other bytes"):
+        small.get(bucket, key, sha256="0" * 64)
+    with pytest.raises(NotFound):
+        small.get(bucket, prefix + "nothing", sha256=stored.sha256)
+    refused = SmallObjects(settings.model_copy(update={"s3_secret_access_key": SecretStr("wrong")}))
+    with pytest.raises(StoreUnavailable, match="refuses"):
+        refused.put(bucket, key, b"", JSON)
+
+
+@pytest.mark.parametrize("fault", ["freeze", "refuse"])
+async def test_small_objects_of_a_lost_store_are_unavailable(
+    *, through_proxy: Settings, proxy: FaultProxy, bucket: str, prefix: str, fault: str
+) -> None:
+    shaky = SmallObjects(through_proxy)
+    if fault == "freeze":
+        proxy.freeze()
+    else:
+        await proxy.refuse()
+    with pytest.raises(StoreUnavailable):
+        await asyncio.to_thread(shaky.put, bucket, prefix + "it", b"content", JSON)
+    with pytest.raises(StoreUnavailable):
+        await asyncio.to_thread(shaky.get, bucket, prefix + "it", sha256="0" * 64)
+
+
+def test_a_proxy_of_the_environment_is_not_between_us_and_loopback(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, bucket: str, prefix: str
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    content = io.BytesIO()
+    pl.DataFrame({"a": [1]}).write_parquet(content)
+    stored = SmallObjects(settings).put(bucket, prefix + "it", content.getvalue(), PARQUET)
+    file = StoredFile(stored.key, "it", PARQUET, stored.size_bytes, stored.sha256, 1)
+    assert scan(settings, bucket, [file])[0].collect().rows() == [(1,)]
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(1, 122_880), (34, 122_880), (1_000, 4_194), (10_000, 512)])

@@ -18,7 +18,7 @@ import psutil
 from gristmill.db import claims, datasets, enqueue, jobs, outcomes
 from gristmill.db.engine import Database
 from gristmill.db.outcomes import Ending
-from gristmill.db.rows import JobRow
+from gristmill.db.rows import JobRow, NewJob
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import DataFormat, Ingested
 from gristmill.domain.job import JobStatus
@@ -145,7 +145,7 @@ class Bench:
     async def job(
         self, dataset_id: UUID, kind: str = "metrics", params: bytes = b"{}", *, max_attempts: int = 5
     ) -> UUID:
-        job = enqueue.NewJob(
+        job = NewJob(
             owner=OWNER,
             dataset_id=dataset_id,
             kind=kind,

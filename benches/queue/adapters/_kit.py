@@ -49,7 +49,7 @@ async def _one_by_one(adapter, options):
     for n in range(options.warmup + options.count):
         if n == options.warmup:
             start = time.monotonic_ns()
-        await _settled(adapter[options.call](client, options.first + n))
+        await _settled(adapter[options.call or "enqueue_one"](client, options.first + n))
         moments.append(time.monotonic_ns())
         if options.spacing:  # by the clock, so that a slow call does not lower the rate
             await asyncio.sleep(max(0.0, begin / 1e9 + (n + 1) * options.spacing - time.monotonic()))
@@ -65,7 +65,7 @@ async def _in_bulk(adapter, options):
         for i in ids:
             await _settled(adapter["enqueue_one"](client, i))
     else:
-        await _settled(adapter["enqueue_many"](client, ids))
+        await _settled(adapter[options.call or "enqueue_many"](client, ids))
     seconds = (time.monotonic_ns() - start) / 1e9
     await _close(adapter, client)
     return {"seconds": seconds}
@@ -92,7 +92,7 @@ def main(adapter):
         ("count", int, 0),
         ("warmup", int, 0),
         ("spacing", float, 0.0),
-        ("call", str, "enqueue_one"),
+        ("call", str, ""),
         ("variant", str, None),
         ("slots", str, None),
     ):

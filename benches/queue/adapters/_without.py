@@ -15,7 +15,7 @@ import gristmill_
 import uvloop
 from gristmill_ import close, connect, enqueue_many, enqueue_one, setup, unfinished  # noqa: F401 (found by their names)
 
-from gristmill.db import claims, outcomes
+from gristmill.db import claims, enqueue, outcomes
 from gristmill.db.claims import Claimer
 from gristmill.db.engine import Database
 from gristmill.worker import completer, producer, supervisor
@@ -100,6 +100,21 @@ def hint_of_the_lane():
         self._awake.set()
 
     producer.Producer.hurry = hurry
+
+
+async def enqueue_decided_there(client, ids):
+    """Ids, waits and times decided by PostgreSQL row by row, and every row sent back."""
+
+    async def insert(driver, jobs, waits_for):
+        return await enqueue._insert_reusing(driver, jobs, waits_for)
+
+    enqueue.insert_many = insert
+    await enqueue_many(client, ids)
+
+
+async def enqueue_one_by_one(client, ids):
+    for i in ids:
+        await enqueue_one(client, i)
 
 
 TECHNIQUES = (

@@ -21,7 +21,8 @@ from sqlalchemy.engine import make_url
 
 from gristmill.db import migrations
 from gristmill.db.engine import Database
-from gristmill.db.enqueue import NewJob, enqueue_jobs
+from gristmill.db.enqueue import enqueue_jobs
+from gristmill.db.rows import NewJob
 from gristmill.domain.manifest import Manifest
 from gristmill.domain.outcome import Completed
 from gristmill.objects import ObjectStore

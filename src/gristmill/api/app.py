@@ -17,7 +17,7 @@ from litestar.di import Provide
 from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException
 
-from gristmill.api import datasets, health, jobs, pages, processors, queue, schedules
+from gristmill.api import datasets, health, jobs, pages, processors, queue, schedules, webhooks
 from gristmill.api.auth import Caller, Gate, authenticate, refuse_open_door
 from gristmill.api.bodies import JsonRequest
 from gristmill.api.document import ROUTER_PATH, RawJson, openapi_config
@@ -86,6 +86,7 @@ def create_app(settings: Settings) -> Litestar:
             jobs.batch_routes(),
             processors.routes(),
             schedules.routes(),
+            webhooks.routes(),
             *queue.routes(),
             health.routes(),
             pages.index,

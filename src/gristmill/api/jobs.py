@@ -69,6 +69,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     max_attempts: int
     timeout_s: int
+    webhook: UUID | None
     progress: Progress | None
     error: ProblemDetails | None
     result: ResultSummary | None
@@ -319,10 +320,11 @@ def _etag(job: Job) -> str:
 
 
 def job_of(row: JobRow) -> Job:
-    own = {"waits_for_dataset", "error", "result", "links"}
+    own = {"waits_for_dataset", "webhook", "error", "result", "links"}
     plain: dict[str, Any] = {name: getattr(row, name) for name in Job.__struct_fields__ if name not in own}
     return Job(
         **plain,
+        webhook=row.webhook_id,
         waits_for_dataset=row.blocked and row.waits_for == row.dataset_id,
         error=None if row.error is None else job_details(row.error, instance=f"/jobs/{row.id}"),
         result=_summary(row),

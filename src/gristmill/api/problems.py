@@ -25,7 +25,6 @@ from gristmill.telemetry import frames, get_logger
 log = get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-TYPE = "urn:gristmill:problem:"
 
 STATUS = {
     "malformed-request": 400,
@@ -104,7 +103,7 @@ class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 def details(problem: Problem, *, instance: str | None = None) -> ProblemDetails:
     return ProblemDetails(
-        type=f"{TYPE}{problem.code}",
+        type=problem.type,
         title=problem.title,
         status=STATUS.get(problem.code, 500),
         detail=problem.detail,

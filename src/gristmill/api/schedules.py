@@ -22,8 +22,8 @@ from gristmill.api.problems import ProblemDetails, documented, job_details
 from gristmill.api.submit import JobRequest, Processors, checked_job
 from gristmill.db import schedules
 from gristmill.db.engine import Database
-from gristmill.db.enqueue import NewJob
 from gristmill.db.idempotency import creating
+from gristmill.db.rows import NewJob
 from gristmill.db.schedules import ScheduleRow
 from gristmill.domain.schedule import MissedPolicy, check, times_after
 from gristmill.errors import Fault, InvalidRequest, NotFound
@@ -82,6 +82,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     limit_key: str
     max_attempts: int
     timeout_s: int
+    webhook: UUID | None
     upcoming: tuple[datetime, ...]
     last_at: datetime | None
     last_job_id: UUID | None
@@ -156,6 +157,7 @@ def _values(data: ScheduleRequest, job: NewJob, *, owner: str, now: datetime) ->
         "limit_key": job.limit_key,
         "max_attempts": job.max_attempts,
         "timeout_s": job.timeout_s,
+        "webhook_id": job.webhook_id,
         "next_at": times_after(data.cron, data.time_zone, now, 1)[0],
     }
 
@@ -241,11 +243,12 @@ def _found(row: ScheduleRow | None) -> ScheduleRow:
 
 
 def _schedule(row: ScheduleRow) -> Schedule:
-    own = {"upcoming", "error"}
+    own = {"upcoming", "error", "webhook"}
     plain: dict[str, Any] = {name: getattr(row, name) for name in Schedule.__struct_fields__ if name not in own}
     later = times_after(row.cron, row.time_zone, row.next_at, UPCOMING - 1)
     return Schedule(
         **plain,
+        webhook=row.webhook_id,
         upcoming=() if row.paused else (row.next_at, *later),
         error=None if row.last_error is None else job_details(row.last_error, instance=f"/schedules/{row.id}"),
     )

@@ -12,10 +12,11 @@ from msgspec import Meta
 from gristmill.api.document import JsonObject
 from gristmill.db.datasets import get_datasets
 from gristmill.db.engine import Database
-from gristmill.db.enqueue import NewJob, enqueue_jobs, insert_jobs
+from gristmill.db.enqueue import enqueue_jobs, insert_jobs
 from gristmill.db.idempotency import RequestKey, creating
 from gristmill.db.jobs import get_jobs
-from gristmill.db.rows import DatasetRow, JobRow
+from gristmill.db.rows import DatasetRow, JobRow, NewJob
+from gristmill.db.webhooks import get_webhooks
 from gristmill.domain.column import Column
 from gristmill.domain.dataset import DatasetStatus
 from gristmill.domain.reuse import dataset_digest, reuse_key
@@ -60,6 +61,9 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ) = None
     labels: Annotated[dict[Label, LabelValue], Meta(max_length=32)] = msgspec.field(default_factory=dict)
     limit_key: Annotated[str, Meta(max_length=200, description="A name that a limit can be set for.")] = ""
+    webhook: (
+        Annotated[UUID, Meta(description="A webhook of `POST /webhooks`: it is told when the job is final.")] | None
+    ) = None
     reuse: Annotated[
         Literal["any", "none"],
         Meta(description="any: an identical job's result is taken, or waited for; none: the work is done again."),
@@ -77,6 +81,7 @@ class Sources(msgspec.Struct, frozen=True):
 
     datasets: Mapping[UUID, DatasetRow]
     jobs: Mapping[UUID, JobRow]
+    webhooks: frozenset[UUID] = frozenset()
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -157,7 +162,9 @@ async def _sources(database: Database, requests: Sequence[JobRequest], *, owner:
     jobs = {row.id: row for row in await get_jobs(database, sorted(ids), owner=owner)} if ids else {}
     wanted = {_dataset_of(request) for request in requests} | {job.dataset_id for job in jobs.values()}
     found = await get_datasets(database, [id_ for id_ in wanted if id_ is not None], owner=owner)
-    return Sources({row.id: row for row in found}, jobs)
+    named = {request.webhook for request in requests if request.webhook is not None}
+    known = await get_webhooks(database, sorted(named), owner=owner) if named else []
+    return Sources({row.id: row for row in found}, jobs, frozenset(row.id for row in known))
 
 
 def _checked(
@@ -165,6 +172,8 @@ def _checked(
 ) -> NewJob:
     processor = find(request.kind, processors)
     params = decode_params(processor, bytes(request.params))
+    if request.webhook is not None and request.webhook not in sources.webhooks:
+        raise InvalidRequest("The job does not fit.", errors=(Fault("/webhook", "There is no such webhook."),))
     source = _input_of(request, sources, processors)
     if isinstance(source, DatasetRow):
         dataset_id, columns, input_job_id = source.id, source.columns, None
@@ -191,6 +200,7 @@ def _checked(
         priority=request.priority,
         scheduled_at=_checked_time(request.scheduled_at),
         limit_key=request.limit_key,
+        webhook_id=request.webhook,
         reuse_key=key if request.reuse == "any" else None,
     )
 

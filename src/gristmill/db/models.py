@@ -29,6 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from gristmill.domain.dataset import DataFormat, DatasetStatus
 from gristmill.domain.job import JobEvent, JobStatus
 from gristmill.domain.schedule import MissedPolicy
+from gristmill.domain.webhook import DeliveryStatus
 
 
 def one_of(column: str, values: Iterable[str]) -> str:
@@ -188,6 +189,8 @@ class Job(Table):
     manifest: Mapped[dict[str, Any] | None]
     reuse_key: Mapped[str | None]
     reused_from: Mapped[UUID | None]
+    webhook_id: Mapped[UUID | None]
+    webhook_noted: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
     started_at: Mapped[datetime | None]
@@ -247,6 +250,11 @@ class Job(Table):
             postgresql_where=text("reuse_key IS NOT NULL AND reused_from IS NULL AND status = 'completed'"),
         ),
         Index("ix_jobs_reused_from", "reused_from", postgresql_where=text("reused_from IS NOT NULL")),
+        Index(
+            "ix_jobs_webhook",
+            "finished_at",
+            postgresql_where=text("webhook_id IS NOT NULL AND NOT webhook_noted AND finished_at IS NOT NULL"),
+        ),
         Index("ix_jobs_input", "input_job_id", postgresql_where=text("input_job_id IS NOT NULL")),
         # Room for the next version of the row on its page: status changes and heartbeats are updates.
         {"postgresql_with": {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.02}},
@@ -347,6 +355,7 @@ class Schedule(Table):
     limit_key: Mapped[str] = mapped_column(server_default="")
     max_attempts: Mapped[int] = mapped_column(SmallInteger)
     timeout_s: Mapped[int]
+    webhook_id: Mapped[UUID | None]
     next_at: Mapped[datetime]
     last_at: Mapped[datetime | None]
     last_job_id: Mapped[UUID | None]
@@ -361,6 +370,59 @@ class Schedule(Table):
         CheckConstraint("max_attempts BETWEEN 1 AND 100 AND timeout_s > 0", name="limits"),
         Index("ix_schedules_due", "next_at", postgresql_where=text("NOT paused")),
         Index("ix_schedules_owner_page", "owner", text("id DESC")),
+    )
+
+
+class Webhook(Table):
+    """Where a user wants to be told of jobs. The secret signs, so it is kept as it is.
+
+    While `old_secret_until` is to come, what is sent is signed with both secrets.
+    """
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
+    owner: Mapped[str]
+    url: Mapped[str]
+    secret: Mapped[str]
+    old_secret: Mapped[str | None]
+    old_secret_until: Mapped[datetime | None]
+    disabled: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        CheckConstraint("owner <> ''", name="owner"),
+        CheckConstraint("disabled IN ('paused', 'gone')", name="disabled"),
+        Index("ix_webhooks_owner_page", "owner", text("id DESC")),
+    )
+
+
+class WebhookDelivery(Table):
+    """One event to be told at a webhook, and how that went. `next_at` is when it is tried, or tried again."""
+
+    __tablename__ = "webhook_deliveries"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
+    webhook_id: Mapped[UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    owner: Mapped[str]
+    job_id: Mapped[UUID]
+    event_id: Mapped[int] = mapped_column(BigInteger)
+    status: Mapped[str] = mapped_column(server_default=DeliveryStatus.PENDING)
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    next_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    response_status: Mapped[int | None] = mapped_column(SmallInteger)
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    delivered_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("owner <> ''", name="owner"),
+        CheckConstraint(one_of("status", DeliveryStatus), name="status"),
+        CheckConstraint("(status = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_is_dated"),
+        Index("ix_webhook_deliveries_due", "next_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_webhook_deliveries_page", "webhook_id", text("id DESC")),
+        Index("ix_webhook_deliveries_over", "created_at", postgresql_where=text("status <> 'pending'")),
     )
 
 

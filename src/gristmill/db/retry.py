@@ -29,6 +29,7 @@ AGAIN = """
 WITH again AS (
     UPDATE jobs SET status = 'pending', attempt = 0, error = NULL, progress = NULL, cancel_requested_at = NULL,
         started_at = NULL, finished_at = NULL, scheduled_at = now(), updated_at = now(), reused_from = NULL,
+        webhook_noted = false,
         waits_for = $2::uuid, blocked = $2 IS NOT NULL,
         reuse_key = CASE WHEN NOT EXISTS (
             SELECT FROM jobs AS other WHERE other.owner = jobs.owner AND other.reuse_key = jobs.reuse_key

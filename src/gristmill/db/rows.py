@@ -40,7 +40,7 @@ class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A job; `manifest` is there when it is completed."""
+    """A job; `manifest` is there when it is completed. What has a default is as in a job that was just added."""
 
     id: UUID
     owner: str
@@ -50,28 +50,52 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     input_job_id: UUID | None
     params: msgspec.Raw
     labels: dict[str, str]
-    status: JobStatus
+    status: JobStatus = JobStatus.PENDING
     blocked: bool
     waits_for: UUID | None
     priority: int
     limit_key: str
     scheduled_at: datetime
-    attempt: int
+    attempt: int = 0
     max_attempts: int
     timeout_s: int
-    cancel_requested_at: datetime | None
-    progress: Progress | None
-    error: Problem | None
+    cancel_requested_at: datetime | None = None
+    progress: Progress | None = None
+    error: Problem | None = None
     created_at: datetime
     updated_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    manifest: Manifest | None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    manifest: Manifest | None = None
     reuse_key: str | None
-    reused_from: UUID | None
+    reused_from: UUID | None = None
+    webhook_id: UUID | None = None
 
 
 JOB_COLUMNS = JobRow.__struct_fields__
+
+
+class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A job to enqueue. `params` and `labels` are JSON objects; `scheduled_at` None means now.
+
+    With `input_job_id` it takes that job's result as its data; `dataset_id` is then the dataset of that job.
+    With a `reuse_key` it may be given the result of an identical job.
+    """
+
+    owner: str
+    dataset_id: UUID
+    kind: str
+    kind_version: int
+    params: bytes
+    max_attempts: int
+    timeout_s: int
+    labels: bytes = b"{}"
+    priority: int = 0
+    scheduled_at: datetime | None = None
+    limit_key: str = ""
+    input_job_id: UUID | None = None
+    reuse_key: str | None = None
+    webhook_id: UUID | None = None
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +144,33 @@ def job_row(record: Record) -> JobRow:
     ):
         values[name] = values[name] and decoder.decode(values[name])
     return JobRow(**values)
+
+
+def new_row(
+    job: NewJob, identity: UUID, *, waits_for: UUID | None, scheduled_at: datetime, created_at: datetime
+) -> JobRow:
+    """The row of a job that was just added."""
+    return JobRow(
+        id=identity,
+        owner=job.owner,
+        kind=job.kind,
+        kind_version=job.kind_version,
+        dataset_id=job.dataset_id,
+        input_job_id=job.input_job_id,
+        params=msgspec.Raw(job.params),
+        labels={} if job.labels == b"{}" else msgspec.json.decode(job.labels, type=dict[str, str]),
+        blocked=waits_for is not None,
+        waits_for=waits_for,
+        priority=job.priority,
+        limit_key=job.limit_key,
+        scheduled_at=scheduled_at,
+        max_attempts=job.max_attempts,
+        timeout_s=job.timeout_s,
+        created_at=created_at,
+        updated_at=created_at,
+        reuse_key=job.reuse_key,
+        webhook_id=job.webhook_id,
+    )
 
 
 def event_row(record: Record) -> EventRow:

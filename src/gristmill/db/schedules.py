@@ -9,16 +9,16 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gristmill.db.engine import Database, Driver
-from gristmill.db.enqueue import NewJob, insert_jobs
+from gristmill.db.enqueue import insert_jobs
 from gristmill.db.models import Schedule
-from gristmill.db.rows import raw
+from gristmill.db.rows import NewJob, raw
 from gristmill.domain.schedule import MissedPolicy, due_times
 from gristmill.errors import DatasetFailed, Problem
 
 # Whoever has a row's lock fires it; the others skip it, and find it in the future afterwards.
 DUE = """
 SELECT id, owner, cron, time_zone, missed, dataset_id, kind, kind_version, params, labels, priority, limit_key,
-    max_attempts, timeout_s, next_at, now() AS now
+    max_attempts, timeout_s, webhook_id, next_at, now() AS now
 FROM schedules WHERE NOT paused AND next_at <= now()
 ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED
 """
@@ -52,6 +52,7 @@ class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
     limit_key: str
     max_attempts: int
     timeout_s: int
+    webhook_id: UUID | None
     next_at: datetime
     last_at: datetime | None
     last_job_id: UUID | None
@@ -159,6 +160,7 @@ def _job(schedule: Any) -> NewJob:
         limit_key=schedule["limit_key"],
         max_attempts=schedule["max_attempts"],
         timeout_s=schedule["timeout_s"],
+        webhook_id=schedule["webhook_id"],
     )
 
 

@@ -10,6 +10,7 @@ from typing import IO, Any, TypeVar, cast
 import polars as pl
 
 from gristmill.domain.manifest import PARQUET, StoredFile
+from gristmill.objects.connection import without_proxy
 from gristmill.objects.keys import checked_prefix
 from gristmill.objects.store import ObjectStore
 from gristmill.objects.upload import OnUploadId, Stored, UploadWriter
@@ -73,7 +74,8 @@ class ObjectOutput:
                 row_group_size=row_group_rows(columns),
                 maintain_order=True,
             )
-            stored = sink.finish()
+            whole = sink.small()
+            stored = sink.finish() if whole is None else self._put(name, whole, PARQUET)
         except BaseException as error:
             sink.abort(error)
             if sink.failure is not None and sink.failure is not error:
@@ -85,8 +87,10 @@ class ObjectOutput:
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
         """Write the small file `name`."""
-        stored = _wait(self._loop, self._store.put(self._bucket, self._prefix + name, content, media_type))
-        self._files.append(_stored_file(name, media_type, stored, None))
+        self._files.append(_stored_file(name, media_type, self._put(name, content, media_type), None))
+
+    def _put(self, name: str, content: bytes, media_type: str) -> Stored:
+        return self._store.small.put(self._bucket, self._prefix + name, content, media_type)
 
     def _writer(self, name: str, media_type: str) -> UploadWriter:
         return self._store.writer(
@@ -149,7 +153,7 @@ def scan(settings: Settings, bucket: str, files: Sequence[StoredFile]) -> list[p
 
     What fails at collect is an error of Polars or the system: `classify` tells it in ours.
     """
-    options = {
+    options: dict[str, Any] = {
         "aws_endpoint_url": str(settings.s3_endpoint_url).rstrip("/"),
         "aws_access_key_id": settings.s3_access_key_id,
         "aws_secret_access_key": settings.s3_secret_access_key.get_secret_value(),
@@ -160,6 +164,7 @@ def scan(settings: Settings, bucket: str, files: Sequence[StoredFile]) -> list[p
         "connect_timeout": f"{min(5.0, settings.s3_deadline_s)}s",
         "max_retries": SCAN_RETRIES,
         "retry_timeout_ms": int(settings.s3_deadline_s * 1000),
+        **without_proxy(str(settings.s3_endpoint_url)),
     }
     return [
         pl.scan_parquet(f"s3://{bucket}/{file.key}", storage_options=options, credential_provider=None, glob=False)
@@ -167,21 +172,19 @@ def scan(settings: Settings, bucket: str, files: Sequence[StoredFile]) -> list[p
     ]
 
 
-def load(
-    store: ObjectStore, loop: asyncio.AbstractEventLoop, bucket: str, files: Sequence[StoredFile]
-) -> list[pl.LazyFrame]:
+def load(store: ObjectStore, bucket: str, files: Sequence[StoredFile]) -> list[pl.LazyFrame]:
     """The same from memory: each file is fetched once, with its digest checked, however often it is looked at.
 
     Raises:
-        NotFound, StoreUnavailable: as `ObjectStore.stream`.
+        NotFound, StoreUnavailable: as `SmallObjects.get`.
     """
-    contents = [_wait(loop, _whole(store, bucket, file)) for file in files]
+    contents = [store.small.get(bucket, file.key, sha256=file.sha256) for file in files]
     return [pl.read_parquet(io.BytesIO(content)).lazy() for content in contents]
 
 
-def fetch(store: ObjectStore, loop: asyncio.AbstractEventLoop, bucket: str, file: StoredFile) -> bytes:
+def fetch(store: ObjectStore, bucket: str, file: StoredFile) -> bytes:
     """The content of one small file, with its digest checked. Raises as `load`."""
-    return _wait(loop, _whole(store, bucket, file))
+    return store.small.get(bucket, file.key, sha256=file.sha256)
 
 
 def row_group_rows(columns: int) -> int:
@@ -197,6 +200,7 @@ class _Sink:
         self._writer = writer
         self._copy = copy.open("wb") if copy is not None else None
         self._gathered = bytearray()
+        self._handed_over = False
         self.failure: BaseException | None = None
 
     def write(self, content: bytes) -> int:
@@ -213,6 +217,10 @@ class _Sink:
     def close(self) -> None:
         """Nothing to do: `finish` or `abort` ends the upload."""
 
+    def small(self) -> bytes | None:
+        """The whole file, if nothing of it was handed to the upload yet."""
+        return None if self._handed_over else bytes(self._gathered)
+
     def finish(self) -> Stored:
         self._close_copy()
         self._hand_over()
@@ -228,6 +236,7 @@ class _Sink:
 
     def _hand_over(self) -> None:
         content, self._gathered = self._gathered, bytearray()
+        self._handed_over = True
         try:
             _wait(self._loop, self._writer.write(content))
         except BaseException as error:
@@ -266,11 +275,6 @@ class _Prefetch:
         finally:
             if not self._stopped:
                 await self._queue.put(b"")
-
-
-async def _whole(store: ObjectStore, bucket: str, file: StoredFile) -> bytes:
-    async with aclosing(store.stream(bucket, file.key, chunk_size=MIB, sha256=file.sha256)) as chunks:
-        return b"".join([chunk async for chunk in chunks])
 
 
 def _counted(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, list[int]]:

@@ -144,6 +144,16 @@ def _config(deadline_s: float, endpoint_url: str) -> AioConfig:
     )
 
 
+def without_proxy(endpoint_url: str) -> dict[str, str]:
+    """Options with which clients in Rust leave a proxy of the environment aside for an endpoint on loopback.
+
+    They have none for that, but a proxy of their own, which excludes its only target, comes before the environment's.
+    """
+    if not _on_loopback(endpoint_url):
+        return {}
+    return {"proxy_url": endpoint_url, "proxy_excludes": urlsplit(endpoint_url).hostname or ""}
+
+
 def _on_loopback(endpoint_url: str) -> bool:
     host = urlsplit(endpoint_url).hostname or ""
     try:

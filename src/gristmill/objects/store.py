@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from botocore.exceptions import ClientError
@@ -19,6 +20,8 @@ from gristmill.settings import MIB, Settings
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CreateBucketRequestTypeDef, ObjectIdentifierTypeDef
+
+    from gristmill.objects.small import SmallObjects
 
 MAX_DELETE = 1000  # keys one DeleteObjects takes
 MAX_READ_BYTES = 16 * MIB
@@ -45,7 +48,7 @@ class ListedUpload:
 
 
 class ObjectStore:
-    """The two buckets. Every call ends within the deadline of the settings.
+    """The two buckets. Every call ends within the deadline of the settings. `small` is for the thread that computes.
 
     What any method may raise: `StoreUnavailable` (no answer in time, no connection, refused, no bucket).
     """
@@ -73,6 +76,13 @@ class ObjectStore:
         """Build the client now, without speaking to the store: what that leaves behind is large (10 MB)."""
         async with self._s3.borrow():
             pass
+
+    @cached_property
+    def small(self) -> "SmallObjects":
+        # Imported here, as it takes 10 MB, which the API's bounded memory has no use for.
+        from gristmill.objects.small import SmallObjects  # noqa: PLC0415
+
+        return SmallObjects(self._settings)
 
     @property
     def buckets(self) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from gristmill.worker.attempt import Attempts
 from gristmill.worker.cleaner import Cleaner
 from gristmill.worker.clearer import Clearer
 from gristmill.worker.completer import Completer
+from gristmill.worker.deliverer import Deliverer
 from gristmill.worker.executor import Executor
 from gristmill.worker.heartbeat import HeartbeatSender
 from gristmill.worker.notifier import Notifier
@@ -116,6 +117,7 @@ class Supervisor:
             Sweeper(settings, database, store),
             Clearer(settings, database, store),
             Pruner(settings, database),
+            Deliverer(settings, database),
             Scheduler(database, on_jobs=self._producer.hurry),
         ]
         self._tasks: set[asyncio.Task[None]] = set()

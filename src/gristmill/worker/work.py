@@ -120,7 +120,7 @@ class Workbench:
         if stored is None or job.dataset.derived:
             return None
         file = next((file for file in stored.files if file.name == KEPT_NAME), None)
-        return None if file is None else fetch(self._store, self._loop, stored.bucket, file)
+        return None if file is None else fetch(self._store, stored.bucket, file)
 
     def _parts(self, job: ClaimedJob, *, whole: bool) -> list[Part]:
         """The parts; `whole`: all of them will be read."""
@@ -130,7 +130,7 @@ class Workbench:
         # Of a dataset its parts, not what was rejected; another job's result has tables alone (see db/inputs.py).
         files = [file for file in stored.files if job.dataset.derived or is_part(file.name)]
         if whole and _is_small(files, columns=len(job.dataset.columns)):
-            frames = load(self._store, self._loop, stored.bucket, files)
+            frames = load(self._store, stored.bucket, files)
         else:
             frames = scan(self._settings, stored.bucket, files)
         return [Part(frame, file.rows or 0) for frame, file in zip(frames, files, strict=True)]
