@@ -176,7 +176,7 @@ async def list_result_rows(
         raise NoRows(f"A {row.kind} job makes a report and no table: see /jobs/{job_id}/result.")
     known = row.manifest.columns
     if row.kind == INGEST_KIND:
-        known = (await found_dataset(database, row.dataset_id, owner)).columns or ()
+        known = (await found_dataset(database, row.dataset_id, owner=owner)).columns or ()
     if not known:
         raise NoRows(f"The result does not say which columns it has: download its files, see /jobs/{job_id}/result.")
     names = tuple(column.name for column in known)
