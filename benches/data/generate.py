@@ -38,7 +38,7 @@ def long_block(rng: np.random.Generator, first: int, rows: int) -> pl.DataFrame:
             "city": pl.select(pl.when(pl.lit(pl.Series(rng.random(rows) >= 0.02))).then(pl.lit(city))).to_series(),
             "note": pl.Series(rng.integers(0, 10**9, rows)).cast(pl.String).str.pad_start(10, "0"),
         }
-    ).with_columns("order " + pl.col("note"))
+    ).with_columns(("order " + pl.col("note")).alias("note"))
 
 
 def wide_block(rng: np.random.Generator, first: int, rows: int) -> pl.DataFrame:

@@ -6,6 +6,7 @@ end of its last upload, without its start and imports.
 
 import argparse
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,9 @@ class _Bench:
         prefix = f"bench/{self._name}/{peer.name}/{work}/"
         given = [work, "--csv", dataset.original, "--prefix", prefix, "--parts", *dataset.parts]
         try:
+            begun = time.monotonic()
             told = dict(peer(*given, environment=self._product.environment))
+            told["process_s"] = time.monotonic() - begun
         except Broken as error:
             return {"broken": str(error)}
         self._compare(peer.name, work, told.pop("checks"))

@@ -11,6 +11,7 @@ MOST_MB = 512
 # The work that pandas is wanted to be slower at, and how many times; scalers and detectors have peers of their own.
 AS_PANDAS = {"metrics": 5.0, "zscore": 5.0, "modified_zscore": 5.0, "scale_zscore": 3.0, "scale_robust": 3.0}
 LEARNED = ("sklearn", "sklearn_parquet", "pyod", "pyod_parquet")
+HEAD = "| rows | work | who | seconds | from–to | of ours | CPU s | peak MB | with its start, s |"
 Size = tuple[str, int]
 
 
@@ -47,10 +48,7 @@ class Medians:
 
 def jobs(figures: Iterable[dict[str, Any]]) -> str:
     found = Medians(figures)
-    lines = [
-        "| rows | work | who | seconds | from–to | of ours | CPU s | peak MB |",
-        "|---|---|---|---:|---|---:|---:|---:|",
-    ]
+    lines = [HEAD, "|---|---|---|---:|---|---:|---:|---:|---:|"]
     for size in found.sizes():
         for work in found.works(size):
             ours = found.get(size, work, OURS)
@@ -62,10 +60,12 @@ def _row(found: Medians, size: Size, work: str, who: str, ours: float | None) ->
     place = f"| {_words(size)} | {work.replace('_', ' ')} | {who.replace('_', ' ')} |"
     seconds = found.get(size, work, who)
     if seconds is None:
-        return f"{place} {found.broken(size, work, who)} | | | | |"
+        return f"{place} {found.broken(size, work, who)} | | | | | |"
     cpu, peak = (found.get(size, work, who, what) or 0.0 for what in ("cpu_s", "peak_mb"))
     times = f"{seconds / ours:.2f}" if ours else ""
-    return f"{place} {seconds:.2f} | {spread(found.all(size, work, who))} | {times} | {cpu:.1f} | {peak:,.0f} |"
+    whole = found.get(size, work, who, "process_s")
+    figures = f"{times} | {cpu:.1f} | {peak:,.0f} | {f'{whole:.1f}' if whole else '–'}"
+    return f"{place} {seconds:.2f} | {spread(found.all(size, work, who))} | {figures} |"
 
 
 def _words(size: Size) -> str:

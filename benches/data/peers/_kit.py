@@ -71,6 +71,11 @@ def client(made=[]):  # noqa: B006 (one a process)
     return made[0]
 
 
+def cpu_s():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
 def peak_mb():
     """The kernel's high-water mark of this process. Not ru_maxrss, which has the parent's from before the exec."""
     status = Path("/proc/self/status").read_text()
@@ -89,9 +94,7 @@ def main(works):
         return
     with tempfile.TemporaryDirectory(prefix="peer ") as folder:
         given = Given(options.work, options.csv, options.parts, options.prefix, Path(folder))
-        begun = time.monotonic()
+        begun, used = time.monotonic(), cpu_s()
         checks = works[options.work](given)
-        seconds = time.monotonic() - begun
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = used.ru_utime + used.ru_stime
-    print(json.dumps({"seconds": seconds, "cpu_s": cpu_s, "peak_mb": peak_mb(), "checks": checks}))
+        told = {"seconds": time.monotonic() - begun, "cpu_s": cpu_s() - used, "peak_mb": peak_mb(), "checks": checks}
+    print(json.dumps(told))

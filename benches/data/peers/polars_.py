@@ -10,7 +10,7 @@ from itertools import combinations
 import _kit
 import polars as pl
 
-ROW = "row_number"
+ROW, WIDE = "row_number", 100
 
 
 def scan(given):
@@ -33,7 +33,11 @@ def sunk(frame, url):
 
 
 def row(frame, figures):
-    return frame.select(**figures).collect(engine="streaming").row(0, named=True)
+    return frame.select(**figures).collect(engine=engine(frame)).row(0, named=True)
+
+
+def engine(frame):
+    return "in-memory" if len(frame.collect_schema()) > WIDE else "streaming"
 
 
 def numeric(frame):
@@ -41,7 +45,10 @@ def numeric(frame):
 
 
 def metrics(given):
+    """A wide table is read into memory first: the streaming engine takes minutes over thousands of quantiles."""
     frame = scan(given)
+    if len(frame.collect_schema()) > WIDE:
+        frame = frame.collect(engine="streaming").lazy()
     schema = frame.collect_schema()
     numbers = numeric(frame)
     figures = {"rows": pl.len()}
@@ -82,16 +89,17 @@ def number_figures(name, column):
 def second_pass(frame, schema, numbers, report):
     """What needs the medians and the extremes; and the most frequent values, where they are few."""
     mads = {f"mad {name}": (pl.col(name) - report[f"quantile 0.5 {name}"]).abs().median() for name in numbers}
-    queries = [frame.select(**mads)]
+    bins = {}
     for name in numbers:
         low, high = float(report[f"min {name}"]), float(report[f"max {name}"])
         place = ((pl.col(name) - low) / (high - low) * _kit.BINS).cast(pl.Int16).clip(0, _kit.BINS - 1)
-        queries.append(frame.group_by(place.alias(f"histogram {name}")).len())
+        bins[f"histogram {name}"] = place.value_counts().implode()
+    queries = [frame.select(**mads, **bins)]
     for name, kind in schema.items():
         if not kind.is_float() and report[f"distinct {name}"] < _kit.MOST_TOPPED:
             counted = frame.select(pl.col(name).alias(f"top {name}")).drop_nulls().group_by(pl.all()).len()
             queries.append(counted.sort(["len", f"top {name}"], descending=[True, False]).head(_kit.TOP))
-    found, *tables = pl.collect_all(queries, engine="streaming")
+    found, *tables = pl.collect_all(queries, engine=engine(frame))
     return found.row(0, named=True) | {table.columns[0]: table.rows() for table in tables}
 
 
