@@ -36,7 +36,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"default: {', '.join(USUAL)}")
     parser.add_argument("--rows", nargs="*", type=int, default=[1_000_000], help="sizes")
-    parser.add_argument("--wide-rows", type=int, default=20_000, help="rows of 500 columns")
+    parser.add_argument("--wide-rows", type=int, default=10_000, help="rows of 500 columns")
     parser.add_argument("--works", nargs="*", choices=[*jobs.WORKS, []], default=jobs.USUAL, help="what is computed")
     parser.add_argument("--ingest", nargs="*", choices=[*jobs.INGESTS, []], default=jobs.INGESTS)
     parser.add_argument("--only", nargs="*", default=[], help="who, by the beginnings of their names")
