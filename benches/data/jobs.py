@@ -108,7 +108,7 @@ class _Bench:
         return path
 
     def _ingested(self, form: str) -> dict[str, Any]:
-        dataset, measured = self._product.ingest(f"{self._name}, again", self._file(form))
+        dataset, measured = self._product.ingest(f"{self._name}, again {time.monotonic_ns()}", self._file(form))
         self._product.remove(dataset)
         return _told(measured)
 
