@@ -25,7 +25,7 @@ unexport PYTHONHOME
 export RELOAD m
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: help setup demo test check lint format types contracts drift run api worker migrate migration bench bench-queue up down \
+.PHONY: help setup demo test check lint format types contracts drift run api worker migrate migration bench bench-queue bench-data up down \
 	reset doctor clean
 
 help: ## list these targets
@@ -79,6 +79,9 @@ bench: setup ## side-by-side measurements; ARGS="decisions" picks some
 
 bench-queue: setup ## the queue beside its peers: ARGS="--only bare gristmill --rounds 1"
 	@PATH="$$(dirname "$$(command -v $(UV))"):$$PATH" .venv/bin/python benches/queue $(ARGS)
+
+bench-data: setup ## the data plane beside its peers: ARGS="jobs --rows 15000000 --only gristmill polars"
+	@PATH="$$(dirname "$$(command -v $(UV))"):$$PATH" .venv/bin/python benches/data $(ARGS)
 
 up: setup ## the whole thing in containers; writes .env with fresh secrets if there is none
 	@command -v docker >/dev/null || { echo 'docker is needed for this; `make run` works without' >&2; exit 1; }
