@@ -17,6 +17,7 @@ from gristmill.api.auth import Caller
 from gristmill.api.document import DatasetId, JsonObject
 from gristmill.api.formats import FORMATS, MEDIA_TYPES
 from gristmill.api.idempotency import REPLAYED, IdempotencyKey, checked_key, idle_s, replay
+from gristmill.api.limits import Quotas
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, details, documented
 from gristmill.api.submit import Processors
@@ -133,6 +134,7 @@ async def create_dataset(
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
+    quotas: NamedDependency[Quotas],
     owner: NamedDependency[str],
     name: Annotated[str | None, QueryParameter(description="Its name; a field of the form goes before.")] = None,
     format: Annotated[  # noqa: A002 (the word of the contract)
@@ -158,6 +160,9 @@ async def create_dataset(
         if first.body is not None:
             return replay(first, Dataset)
     made = None if first is None else first.upload_id
+    if made is None:
+        await quotas.check_storage(incoming.size_bytes, owner=owner)
+        await quotas.take_jobs(1 if first_job is None else 2, owner=owner)
     dataset_id = made or await uploads.take(incoming, request.receive, owner=owner, first_job=first_job, key=key)
     links = await _job_link(database, dataset_id, owner, kind=INGEST_KIND, name="ingest_job")
     if job is not None:

@@ -6,6 +6,7 @@ from litestar import delete
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
+from gristmill.api.auth import Caller
 from gristmill.api.document import DatasetId, JobId
 from gristmill.api.problems import documented
 from gristmill.db.engine import Database
@@ -31,12 +32,13 @@ async def delete_job(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    owner: NamedDependency[str],
+    caller: NamedDependency[Caller],
 ) -> None:
     """A final job goes, with its history and the objects of its result; not while another job shares or needs them."""
-    removed = await remove_job(database, job_id, owner=owner)
+    removed = await remove_job(database, job_id, owner=caller.owner, key_id=caller.key_id)
     if removed is None:
         raise NotFound("There is no such job.")
+    log.info("job.deleted", job_id=str(job_id), key_id=caller.key_id)
     for lease in removed.leases:
         # For those who have its URL still. What can't be removed now is noted already, and the sweep finds it.
         try:
@@ -57,13 +59,15 @@ async def delete_dataset(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    owner: NamedDependency[str],
+    caller: NamedDependency[Caller],
     *,
     force: Annotated[bool, QueryParameter(description="Cancel the jobs on it that are not final.")] = False,
 ) -> None:
     """The dataset goes, with all that was stored of it. Its finished jobs stay, with their results."""
-    if not await remove_dataset(database, dataset_id, owner=owner, force=force):
+    removed = await remove_dataset(database, dataset_id, owner=caller.owner, force=force, key_id=caller.key_id)
+    if not removed:
         raise NotFound("There is no such dataset.")
+    log.info("dataset.deleted", dataset_id=str(dataset_id), key_id=caller.key_id)
     try:
         await store.delete_prefix(settings.s3_datasets_bucket, dataset_prefix(str(dataset_id)))
     except StoreUnavailable as error:

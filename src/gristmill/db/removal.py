@@ -8,8 +8,10 @@ from uuid import UUID
 
 import msgspec
 
+from gristmill.db.audit import note
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel
+from gristmill.domain.audit import AuditAction, AuditEvent
 from gristmill.domain.job import INGEST_KIND, JobStatus
 from gristmill.errors import Conflict, DatasetFailed
 
@@ -72,8 +74,8 @@ class Removed:
     leases: tuple[int, ...]
 
 
-async def remove_job(database: Database, job_id: UUID, *, owner: str) -> Removed | None:
-    """Remove a final job; None: there is no such job of this owner.
+async def remove_job(database: Database, job_id: UUID, *, owner: str, key_id: str | None = None) -> Removed | None:
+    """Remove a final job; None: there is no such job of this owner. `key_id` asked for it.
 
     Raises:
         Conflict: it is not final, another job shares its result or waits for it, or it made a dataset what it is.
@@ -90,11 +92,15 @@ async def remove_job(database: Database, job_id: UUID, *, owner: str) -> Removed
         removed = await driver.fetchrow(REMOVE, job_id, owner)
         if removed is None:
             raise Conflict("Another job shares its result, or waits for it.")
+        await note(driver, AuditEvent(action=AuditAction.JOB_DELETED, owner=owner, subject=str(job_id), key_id=key_id))
         return Removed(tuple(removed["leases"]))
 
 
-async def remove_dataset(database: Database, dataset_id: UUID, *, owner: str, force: bool) -> bool:
+async def remove_dataset(
+    database: Database, dataset_id: UUID, *, owner: str, force: bool, key_id: str | None = None
+) -> bool:
     """Remove a dataset; False: there is no such one of this owner. With `force` its jobs are canceled.
+    `key_id` asked for it.
 
     Raises:
         Conflict: jobs on it are not final, or were posted meanwhile.
@@ -114,6 +120,9 @@ async def remove_dataset(database: Database, dataset_id: UUID, *, owner: str, fo
             return False
         if await driver.fetchval(LIVE, dataset_id, owner) is not None:
             raise Conflict("A job was posted on it meanwhile.")
+        await note(
+            driver, AuditEvent(action=AuditAction.DATASET_DELETED, owner=owner, subject=str(dataset_id), key_id=key_id)
+        )
         return True
 
 
