@@ -16,10 +16,11 @@ import uvloop
 from gristmill import __version__, doctor, embedded
 from gristmill.api.app import serve
 from gristmill.bootstrap import DATA_FOLDER, add_bootstrap_key, configured, prepare
+from gristmill.db.audit import list_audit
 from gristmill.db.engine import Database
-from gristmill.db.keys import add_key, list_keys, revoke_key
+from gristmill.db.keys import add_key, list_keys, revoke_key, rotate_key
 from gristmill.db.migrations import alembic_config, upgrade
-from gristmill.domain.key import Scope, make_key
+from gristmill.domain.key import KeyUse, Scope, make_key
 from gristmill.errors import ConfigurationError, GristmillError
 from gristmill.objects import ObjectStore
 from gristmill.run import run_all
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+keys_app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 
 DataFolder = Annotated[Path, typer.Option("--data", help="Folder of this machine's own PostgreSQL and S3.")]
@@ -205,8 +206,49 @@ def list_all(data: DataFolder = DATA_FOLDER) -> None:
     async def work(settings: Settings) -> None:
         async with Database.open(settings) as database:
             for key in await list_keys(database):
-                expiry = f"expires {key.expires_at:%Y-%m-%d}" if key.expires_at else "never expires"
-                typer.echo(f"{key.id}  {key.owner}  {','.join(key.scopes)}  {expiry}")
+                typer.echo(_told(key))
+
+    with_settings(data, work)
+
+
+def _told(use: KeyUse) -> str:
+    key = use.key
+    expiry = f"expires {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never expires"
+    last = f"used {use.last_used_at:%Y-%m-%d %H}h" if use.last_used_at else "never used"
+    replaced = f"  replaced by {use.replaced_by}" if use.replaced_by else ""
+    return f"{key.id}  {key.owner}  {','.join(key.scopes)}  {expiry}  {last}{replaced}"
+
+
+@keys_app.command()
+def rotate(
+    key_id: str,
+    overlap_h: Annotated[float, typer.Option(min=0, max=24 * 90, help="Hours that the old key stays valid.")] = 24.0,
+    data: DataFolder = DATA_FOLDER,
+) -> None:
+    """Make a key that takes over from another, and print it, once; the old one expires after the overlap."""
+
+    async def work(settings: Settings) -> int:
+        async with Database.open(settings) as database:
+            token = await rotate_key(database, key_id, overlap_s=overlap_h * 3600)
+        typer.echo(token or "no such key, or it was rotated already", err=token is None)
+        return 0 if token else 1
+
+    with_settings(data, work)
+
+
+@app.command()
+def audit(
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many events.")] = 100,
+    data: DataFolder = DATA_FOLDER,
+) -> None:
+    """List what happened to API keys and what was deleted, newest first."""
+
+    async def work(settings: Settings) -> None:
+        async with Database.open(settings) as database:
+            for event in await list_audit(database, limit=limit):
+                by = f"  by {event.key_id}" if event.key_id else ""
+                why = f"  ({event.reason})" if event.reason else ""
+                typer.echo(f"{event.at:%Y-%m-%dT%H:%M:%SZ}  {event.action}  {event.subject}  {event.owner}{by}{why}")
 
     with_settings(data, work)
 

@@ -7,6 +7,7 @@
     ├── InputError                  what the user sent is wrong; can't get better by trying again
     │   ├── InvalidRequest          a field, parameter or column that does not fit
     │   ├── MalformedRequest        a body or header that can't be read at all
+    │   ├── MisdirectedRequest      a Host that this server does not answer for
     │   ├── InvalidCursor           a cursor that is not ours, or of another list
     │   ├── UnsupportedMediaType    a body of a type that the route does not take
     │   ├── NotAcceptable           an `Accept` that names no type in which this can be told
@@ -24,6 +25,10 @@
     │   └── NoRows                  a result that is a report alone, and has no table
     ├── Unauthorized                no key, or one that is unknown, expired or revoked
     ├── Forbidden                   a key without the scope
+    ├── LimitReached                a key or an owner has used up what it may have
+    │   ├── RateLimited             too many requests with one key
+    │   ├── TooManyPending          too many jobs of one owner wait
+    │   └── StorageFull             the datasets of one owner have too many bytes
     ├── Conflict                    the thing is in a state that does not allow it
     │   ├── KeyInUse                the first request with this Idempotency-Key is not answered yet
     │   ├── ResultNotReady          the job is not final yet
@@ -122,6 +127,11 @@ class MalformedRequest(InputError):
     title = "The request can't be read"
 
 
+class MisdirectedRequest(InputError):
+    code = "misdirected-request"
+    title = "The request is for another server"
+
+
 class InvalidCursor(InputError):
     code = "invalid-cursor"
     title = "The cursor does not fit"
@@ -208,6 +218,32 @@ class Forbidden(GristmillError):
     code = "forbidden"
     title = "The API key does not allow this"
     permanent = True
+
+
+class LimitReached(GristmillError):
+    """`retry_after_s`: trying again before makes no sense; None: something has to be removed first."""
+
+    code = "limit-reached"
+    title = "A limit is reached"
+
+    def __init__(self, detail: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(LimitReached):
+    code = "rate-limited"
+    title = "Too many requests with this API key"
+
+
+class TooManyPending(LimitReached):
+    code = "too-many-pending-jobs"
+    title = "Too many jobs wait"
+
+
+class StorageFull(LimitReached):
+    code = "storage-quota"
+    title = "The datasets take all the room there is"
 
 
 class Conflict(GristmillError):

@@ -76,6 +76,18 @@ class Settings(BaseSettings):
     )
     max_upload_bytes: int = Field(default=50 * 1024 * MIB, gt=0, description="largest upload, bytes")
     max_body_bytes: int = Field(default=1 * MIB, gt=0, description="largest JSON body, bytes")
+    allowed_hosts: str = Field(
+        default="", description="host names that are answered, with commas, *.example.com too; empty: all"
+    )
+    cors_origins: str = Field(
+        default="", description="origins whose pages may use the API, with commas; * is all; empty: none"
+    )
+    rate_limit_per_s: float = Field(default=100.0, ge=0, description="requests per second of a key; 0: no limit")
+    rate_limit_burst: int = Field(default=200, ge=1, description="requests of a key at once")
+    max_pending_jobs: int = Field(default=100_000, ge=0, description="jobs of an owner that wait, at most; 0: no limit")
+    max_owner_bytes: int = Field(
+        default=1024 * 1024 * MIB, ge=0, description="bytes of an owner's datasets as uploaded, at most; 0: no limit"
+    )
     upload_idle_s: Seconds = Field(default=60.0, description="seconds an upload may pause before it is dropped")
     presigned_upload_s: Seconds = Field(
         default=86400.0, le=604800, description="seconds an upload by presigned URLs has to be completed in"
@@ -186,6 +198,14 @@ class Settings(BaseSettings):
         return any(bucket == listed and key.startswith(prefix) for listed, prefix in self._sources)
 
     @property
+    def allowed_host_names(self) -> tuple[str, ...]:
+        return _listed(self.allowed_hosts.lower())
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        return _listed(self.cors_origins)
+
+    @property
     def public_s3_endpoint(self) -> str:
         return str(self.s3_public_endpoint_url or self.s3_endpoint_url).rstrip("/")
 
@@ -212,6 +232,10 @@ def load_settings(overrides: Mapping[str, str] | None = None, *, env_file: Path 
         f"  {fault.pointer}: {fault.detail}" if fault.pointer else f"  {fault.detail}" for fault in faults
     )
     raise ConfigurationError(f"These settings are missing or wrong:\n{listed}", errors=faults)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
 def _plain(value: object) -> str:

@@ -7,6 +7,9 @@ Nothing of a user's data goes into a log line: ids, counts, sizes, durations, ki
 | api.started, api.stopped | host, port | the API accepts requests, or has stopped |
 | api.request_failed | request_id, method, route, error, frames | a defect of ours while answering (500) |
 | api.watch_failed | error, frames | a defect of ours while looking at jobs that are waited for; the next look is near |
+| key.refused | key_id, reason | a key was refused; at most once a minute for each key, unknown ones together |
+| job.deleted | job_id, key_id | its owner removed a job |
+| dataset.deleted | dataset_id, key_id | its owner removed a dataset |
 | upload.stored | dataset_id, bytes | an original is in the bucket and its dataset committed |
 | upload.dropped | dataset_id, reason | an upload ended early; nothing of it is kept |
 | worker.started, worker.stopped | worker_id, slots | a worker claims, or has stopped |

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
+from gristmill.db.engine import Database
 from gristmill.embedded import Endpoints
 from gristmill.settings import Settings, load_settings
+from tests.api.queue_side import make_ready
 from tests.api.serving import Served, serving
 from tests.databases import made
 
@@ -35,3 +37,14 @@ async def client(served: Served) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def settings(module_environment: dict[str, str]) -> Settings:
     return load_settings(module_environment, env_file=None)
+
+
+@pytest.fixture
+async def dataset_id(client: httpx.AsyncClient, database: Database) -> AsyncIterator[str]:
+    """A ready dataset of two columns and two rows; nothing of the test is there after it."""
+    csv = b"city,temperature\nOslo,4.5\nLima,19\n"
+    made = (await client.post("/datasets", files={"file": ("towns.csv", csv)})).raise_for_status().json()
+    await make_ready(database, made["links"]["ingest_job"])
+    yield made["id"]
+    async with database.driver() as driver:
+        await driver.execute("TRUNCATE datasets, jobs, uploads, idempotency_keys CASCADE")

@@ -15,20 +15,10 @@ from gristmill.db.engine import Database
 from gristmill.db.idempotency import forget_keys
 from gristmill.db.keys import add_key
 from gristmill.domain.key import Scope, make_key
-from tests.api.queue_side import make_ready
 from tests.api.serving import serving, until
 
 CSV = b"city,temperature\nOslo,4.5\nLima,19\n"
 TYPE = {"Content-Type": "text/csv"}
-
-
-@pytest.fixture
-async def dataset_id(client: httpx.AsyncClient, database: Database) -> AsyncIterator[str]:
-    made = (await client.post("/datasets", files={"file": ("towns.csv", CSV)})).raise_for_status().json()
-    await make_ready(database, made["links"]["ingest_job"])
-    yield made["id"]
-    async with database.driver() as driver:
-        await driver.execute("TRUNCATE datasets, jobs, uploads, idempotency_keys CASCADE")
 
 
 def keyed(key: str | None = None) -> dict[str, str]:

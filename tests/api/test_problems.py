@@ -97,9 +97,12 @@ async def test_a_request_keeps_its_id(client: httpx.AsyncClient) -> None:
 
 async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
     for path in ("/datasets", "/health/ready", "/docs", "/openapi.json", "/processors/metrics"):
-        head, whole = await client.head(path), await client.get(path)
-        assert (head.status_code, head.content) == (200, b"")
-        assert head.headers["Content-Length"] == str(len(whole.content))
+        for accepted in ("identity", "zstd"):
+            asked = {"Accept-Encoding": accepted}
+            head, whole = await client.head(path, headers=asked), await client.get(path, headers=asked)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["Content-Length"] == str(whole.num_bytes_downloaded)
+            assert head.headers.get("Content-Encoding") == whole.headers.get("Content-Encoding")
     assert (await client.head(f"/jobs/{JOB}")).status_code == 404
 
 

@@ -20,21 +20,12 @@ from gristmill.domain.key import Scope, make_key
 from gristmill.domain.outcome import Failed, Retry
 from gristmill.errors import BadData
 from gristmill.settings import Settings
-from tests.api.queue_side import claim, make_ready, settle
+from tests.api.queue_side import claim, settle
 from tests.api.serving import Served, until
 
 CSV = b"city,temperature\nOslo,4.5\nLima,19\n"
 STREAM = {"Accept": "text/event-stream"}
 PROBLEM = BadData("no").problem()
-
-
-@pytest.fixture
-async def dataset_id(client: httpx.AsyncClient, database: Database) -> AsyncIterator[str]:
-    made = (await client.post("/datasets", files={"file": ("towns.csv", CSV)})).raise_for_status().json()
-    await make_ready(database, made["links"]["ingest_job"])
-    yield made["id"]
-    async with database.driver() as driver:
-        await driver.execute("TRUNCATE datasets, jobs CASCADE")
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
-import pytest
 
 from gristmill.api.conditions import MAX_WAIT_S, matches, preferred_wait
 from gristmill.api.watch import Watcher
@@ -23,19 +21,10 @@ from gristmill.domain.job import Progress
 from gristmill.domain.key import Scope, make_key
 from gristmill.domain.outcome import Failed
 from gristmill.errors import BadData, DatabaseUnavailable
-from tests.api.queue_side import claim, make_ready, settle
+from tests.api.queue_side import claim, settle
 from tests.api.serving import serving, until
 
 CSV = b"city,temperature\nOslo,4.5\nLima,19\n"
-
-
-@pytest.fixture
-async def dataset_id(client: httpx.AsyncClient, database: Database) -> AsyncIterator[str]:
-    made = (await client.post("/datasets", files={"file": ("towns.csv", CSV)})).raise_for_status().json()
-    await make_ready(database, made["links"]["ingest_job"])
-    yield made["id"]
-    async with database.driver() as driver:
-        await driver.execute("TRUNCATE datasets, jobs CASCADE")
 
 
 async def submit(client: httpx.AsyncClient, dataset_id: str, prefer: str | None = None) -> httpx.Response:

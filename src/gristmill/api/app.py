@@ -12,19 +12,23 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import uvicorn
 from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException
 
 from gristmill.api import datasets, health, jobs, pages, processors, queue, schedules, webhooks
+from gristmill.api.access import check_access
 from gristmill.api.auth import Caller, Gate, authenticate, refuse_open_door
 from gristmill.api.bodies import JsonRequest
 from gristmill.api.changes import update_dataset
 from gristmill.api.completion import complete_upload
+from gristmill.api.compression import compression_config
 from gristmill.api.document import ROUTER_PATH, RawJson, openapi_config
 from gristmill.api.events import list_job_events
 from gristmill.api.headers import IS_HEAD, add_headers
+from gristmill.api.limits import Quotas, Rates
 from gristmill.api.memory import return_garbage, return_large_buffers
 from gristmill.api.presigned import abort_upload, look_at_upload
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
@@ -61,6 +65,18 @@ log = get_logger(__name__)
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 STOP_S = 15
+# What a page of another site may read of an answer's headers.
+EXPOSED = (
+    "ETag",
+    "Idempotent-Replayed",
+    "Link",
+    "Location",
+    "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-Id",
+)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -85,8 +101,12 @@ class Application(Litestar):
 
 
 def create_app(settings: Settings) -> Litestar:
-    """The application. Nothing is connected until it is asked for something, so it starts with all else down."""
-    return Application(
+    """The application. Nothing is connected until it is asked for something, so it starts with all else down.
+
+    Raises:
+        ConfigurationError: nobody has said who may do something that it serves.
+    """
+    app = Application(
         route_handlers=[
             datasets.routes(
                 *(get_profile, list_rows, list_rejects, download_rejects),
@@ -114,6 +134,8 @@ def create_app(settings: Settings) -> Litestar:
             "reader": Provide(provide_reader, sync_to_thread=False),
             "processors": Provide(provide_processors, sync_to_thread=False),
             "schema_head": Provide(provide_schema_head, sync_to_thread=False),
+            "caller": Provide(provide_caller, sync_to_thread=False),
+            "quotas": Provide(provide_quotas, sync_to_thread=False),
             "owner": Provide(provide_owner, sync_to_thread=False),
         },
         guards=[authenticate],
@@ -128,7 +150,20 @@ def create_app(settings: Settings) -> Litestar:
         openapi_config=openapi_config(),
         plugins=[RawJson()],
         logging_config=None,
+        cors_config=_cors_config(settings),
+        compression_config=compression_config(),
         debug=False,
+    )
+    check_access(app.routes)
+    return app
+
+
+def _cors_config(settings: Settings) -> CORSConfig | None:
+    """Which other sites' pages may use the API. They need a key: without one nobody but our own pages is let in."""
+    if not settings.allowed_origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(settings.allowed_origins), allow_headers=["*"], expose_headers=list(EXPOSED), max_age=600
     )
 
 
@@ -144,6 +179,8 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.store = store
             app.state.watcher = Watcher(database, interval_s=settings.watch_s)
             app.state.reader = PageReader(settings.page_readers, deadline_s=settings.s3_deadline_s)
+            app.state.rates = Rates(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
+            app.state.quotas = Quotas(settings, database)
             app.state.gate = Gate(settings, database)
             app.state.processors = discover()
             app.state.schema_head = await asyncio.to_thread(head_revision)
@@ -191,6 +228,16 @@ def provide_processors(state: State) -> Processors:
 def provide_schema_head(state: State) -> str:
     head: str = state.schema_head
     return head
+
+
+def provide_quotas(state: State) -> Quotas:
+    quotas: Quotas = state.quotas
+    return quotas
+
+
+def provide_caller(request: JsonRequest) -> Caller:
+    caller: Caller = request.user
+    return caller
 
 
 def provide_owner(request: JsonRequest) -> str:

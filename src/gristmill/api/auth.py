@@ -10,25 +10,36 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection, Request
+from litestar.enums import HttpMethod
 from litestar.handlers.base import BaseRouteHandler
 
+from gristmill.api.access import ACCESS, operation
+from gristmill.api.headers import RATE_HEADERS
 from gristmill.db.engine import Database
-from gristmill.db.keys import find_key, keys_exist
+from gristmill.db.keys import find_key, keys_exist, note_refusal, note_use
 from gristmill.domain.key import Scope, digest, split_token
-from gristmill.errors import ConfigurationError, Forbidden, Unauthorized
+from gristmill.errors import ConfigurationError, Forbidden, MisdirectedRequest, Unauthorized
 from gristmill.settings import Settings
+from gristmill.telemetry import get_logger
+
+log = get_logger(__name__)
 
 LOCAL_OWNER = "local"
 LOOK_AGAIN_S = 1.0
-PUBLIC = {"public": True}
+USE_NOTED_S = 3600.0
+REFUSAL_NOTED_S = 60.0
+UNKNOWN = "unknown"
+# What was noted of so many keys is forgotten: it is noted again then, at worst.
+MANY_KEYS = 10_000
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose datasets and jobs a request reaches, and what it may do with them."""
+    """Whose datasets and jobs a request reaches, and what it may do with them. `key_id` None: no key was needed."""
 
     owner: str
     scopes: frozenset[Scope]
+    key_id: str | None = None
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes
@@ -45,6 +56,8 @@ class Gate:
         self._database = database
         self._keys_exist = False
         self._looked_at = float("-inf")
+        self._uses = Seldom(USE_NOTED_S)
+        self._refusals = Seldom(REFUSAL_NOTED_S)
 
     async def admit(self, authorization: str | None) -> Caller:
         """The caller behind an `Authorization` header.
@@ -66,8 +79,23 @@ class Gate:
             key_id, secret = parts
             key = await find_key(self._database, key_id)
             if key is not None and hmac.compare_digest(key.secret_sha256, digest(secret)):
-                return Caller(key.owner, frozenset(key.scopes))
+                if self._uses.due(key_id):
+                    await note_use(self._database, key_id)
+                return Caller(key.owner, frozenset(key.scopes), key_id)
+        await self._refused(None if parts is None else parts[0])
         raise Unauthorized("The API key is unknown, expired or revoked.")
+
+    async def _refused(self, key_id: str | None) -> None:
+        """Write a refusal down: once a minute for a key that exists, and once for all that do not."""
+        if key_id is not None:
+            if not self._refusals.due(key_id):
+                return
+            reason = await note_refusal(self._database, key_id)
+            if reason is not None:
+                log.warning("key.refused", key_id=key_id, reason=reason)
+                return
+        if self._refusals.due(UNKNOWN):
+            log.warning("key.refused", key_id=UNKNOWN, reason=UNKNOWN)
 
     async def _open(self) -> bool:
         if not self._loopback_only:
@@ -79,18 +107,49 @@ class Gate:
         return not self._keys_exist
 
 
+class Seldom:
+    """Says of each name when it is time again: the first time, and then every `interval_s` seconds at most."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._seen: dict[str, float] = {}
+
+    def due(self, name: str) -> bool:
+        now = time.monotonic()
+        if now - self._seen.get(name, float("-inf")) < self._interval_s:
+            return False
+        if len(self._seen) >= MANY_KEYS:
+            self._seen.clear()
+        self._seen[name] = now
+        return True
+
+
 async def authenticate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard for all routes but the public ones: reading needs the scope read, anything else write, but
-    where the handler names another.
+    """A guard for all routes: who may do what stands in `access.ACCESS`, and what does not stand there, nobody may.
+
+    Raises:
+        Unauthorized, Forbidden: not with this key, or not without one.
+        RateLimited: too often.
+        MisdirectedRequest: by a host name that is not ours.
     """
-    method = connection.scope.get("method", "GET")
-    if handler.opt.get("public") or method == "OPTIONS":
+    refuse_other_hosts(connection)
+    if connection.scope.get("method") == HttpMethod.OPTIONS:
+        return
+    name = operation(handler)
+    if name not in ACCESS:
+        raise Forbidden("Nobody may do this.")
+    needed = ACCESS[name]
+    if needed is None:
         return
     authorization = connection.headers.get("Authorization")
     caller = await connection.app.state.gate.admit(authorization)
     if authorization is None:
         refuse_other_sites(connection.headers.get("Host", ""), connection.headers.get("Origin"))
-    needed = handler.opt.get("scope") or (Scope.READ if method == "GET" else Scope.WRITE)
+    if caller.key_id is not None:
+        told, refusal = connection.app.state.rates.take(caller.key_id)
+        connection.scope.setdefault("state", {})[RATE_HEADERS] = told
+        if refusal is not None:
+            raise refusal
     if not caller.may(needed):
         raise Forbidden(f"The API key lacks the scope {needed.value}.")
     connection.scope["user"] = caller
@@ -100,6 +159,19 @@ def admission(request: Request[Caller, Any, Any]) -> Admission:
     """Asks again whether a request may go on: one that lasts must not outlive its key. Raises as `Gate.admit`."""
     gate: Gate = request.app.state.gate
     return partial(gate.admit, request.headers.get("Authorization"))
+
+
+def refuse_other_hosts(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    """Where ALLOWED_HOSTS is set, a request has to be for one of them. Probes of the health ask by address.
+
+    Raises MisdirectedRequest.
+    """
+    allowed: tuple[str, ...] = connection.app.state.settings.allowed_host_names
+    if not allowed or connection.scope["path"].startswith("/health/"):
+        return
+    name = _host_name(connection.headers.get("Host", ""))
+    if not any(name == known or (known.startswith("*.") and name.endswith(known[1:])) for known in allowed):
+        raise MisdirectedRequest("The Host is not one that is answered here.")
 
 
 def refuse_other_sites(host: str, origin: str | None) -> None:
@@ -118,10 +190,18 @@ def refuse_other_sites(host: str, origin: str | None) -> None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _host_name(host)
         return name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _host_name(host: str) -> str:
+    """The name in a `Host` header, in lower case and without the port; empty where it can't be read."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 async def refuse_open_door(settings: Settings, database: Database) -> None:

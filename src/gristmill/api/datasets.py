@@ -21,6 +21,7 @@ from gristmill.api.document import DatasetId, JsonObject
 from gristmill.api.filters import CreatedAfter, CreatedBefore, Labels, interval, shown, wanted_labels
 from gristmill.api.formats import FORMATS, MEDIA_TYPES
 from gristmill.api.idempotency import REPLAYED, IdempotencyKey, checked_key, idle_s, replay
+from gristmill.api.limits import Quotas
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.presigned import Upload
 from gristmill.api.problems import ProblemDetails, details, documented
@@ -147,6 +148,7 @@ async def create_dataset(
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
+    quotas: NamedDependency[Quotas],
     owner: NamedDependency[str],
     name: Annotated[str | None, QueryParameter(description="Its name; a field of the form goes before.")] = None,
     format: Annotated[  # noqa: A002 (the word of the contract)
@@ -172,6 +174,8 @@ async def create_dataset(
         peeked = await peek(receive, patience)
         if peeked.start == b"{":
             body = await peeked.whole(patience, max_bytes=settings.max_body_bytes)
+            await quotas.check_storage(None, owner=owner)
+            await quotas.take_jobs(1 if first_job is None else 2, owner=owner)
             ways = Ways(settings, database, store, owner=owner)
             done = await ways.take(body, first_job=first_job, given_key=idempotency_key)
             if isinstance(done, Response):
@@ -187,6 +191,9 @@ async def create_dataset(
         if first.body is not None:
             return cast("Response[Dataset | Upload]", replay(first, Dataset))
     made = None if first is None else first.upload_id
+    if made is None:
+        await quotas.check_storage(incoming.size_bytes, owner=owner)
+        await quotas.take_jobs(1 if first_job is None else 2, owner=owner)
     dataset_id = made or await uploads.take(incoming, receive, owner=owner, first_job=first_job, key=key)
     return await _created(database, dataset_id, owner=owner, kind=job, key=key, again=made is not None)
 

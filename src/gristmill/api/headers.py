@@ -14,6 +14,9 @@ REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 # In the state of a request that was a HEAD before it became a GET.
 IS_HEAD = "is_head"
 
+# In the state of a request with a key: the headers that tell of its limit.
+RATE_HEADERS = "rate_headers"
+
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -40,6 +43,8 @@ async def add_headers(message: "Message", scope: "Scope") -> None:
         return
     headers = MutableScopeHeaders.from_message(message)
     headers["X-Request-Id"] = request_id(scope)
+    for name, value in scope.get("state", {}).get(RATE_HEADERS, {}).items():
+        headers[name] = value
     for name, value in SECURITY.items():
         if name not in headers:
             headers[name] = value

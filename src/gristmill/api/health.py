@@ -7,7 +7,6 @@ import msgspec
 from litestar import Router, get
 from litestar.di import NamedDependency
 
-from gristmill.api.auth import PUBLIC
 from gristmill.api.problems import documented
 from gristmill.db.engine import Database
 from gristmill.db.migrations import current_revision
@@ -27,7 +26,6 @@ class Health(msgspec.Struct, frozen=True):
     "/live",
     operation_id="isLive",
     summary="Is the process up?",
-    opt=PUBLIC,
     responses=documented(public=True),
     response_description="It is.",
 )
@@ -39,7 +37,6 @@ async def live() -> Health:
     "/ready",
     operation_id="isReady",
     summary="Does it reach what it needs?",
-    opt=PUBLIC,
     responses=documented(public=True),
     response_description="The database answers, its schema is this version's, and both buckets are there.",
 )

@@ -29,6 +29,7 @@ from gristmill.api.filters import (
     wanted_labels,
 )
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
+from gristmill.api.limits import Quotas
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
 from gristmill.api.submit import JobBatch, JobPlan, JobRequest, Keyed, Processors, Reply, plan_job, submit
@@ -136,6 +137,7 @@ async def submit_job(
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
     watcher: NamedDependency[Watcher],
+    quotas: NamedDependency[Quotas],
     owner: NamedDependency[str],
     validate_only: Annotated[
         bool, QueryParameter(description="Answer what the job would do, and create nothing.")
@@ -154,6 +156,7 @@ async def submit_job(
     key = await request_key(request, idempotency_key, settings, owner=owner)
     if (first := await first_answer(database, key, Job)) is not None:
         return first
+    await quotas.take_jobs(owner=owner)
     keyed = None if key is None else Keyed(key, _reply_of_one)
     (row,) = await submit(database, store, settings, processors, owner=owner, requests=[data], keyed=keyed)
     wait_s = preferred_wait(prefer)
@@ -281,8 +284,11 @@ async def cancel(job_id: JobId, database: NamedDependency[Database], owner: Name
     responses=documented(404, 409),
     response_description="The job is in the queue again, with all its attempts before it.",
 )
-async def retry(job_id: JobId, database: NamedDependency[Database], owner: NamedDependency[str]) -> Response[Job]:
+async def retry(
+    job_id: JobId, database: NamedDependency[Database], quotas: NamedDependency[Quotas], owner: NamedDependency[str]
+) -> Response[Job]:
     """A failed or canceled job runs again. Where what it needs has failed, that has to be tried again first."""
+    await quotas.take_jobs(owner=owner)
     done = await retry_job(database, job_id, owner=owner)
     row = await found_job(database, job_id, owner=owner)
     if not done:
@@ -310,6 +316,7 @@ async def submit_batch(
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
     processors: NamedDependency[Processors],
+    quotas: NamedDependency[Quotas],
     owner: NamedDependency[str],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[JobList]:
@@ -317,6 +324,7 @@ async def submit_batch(
     key = await request_key(request, idempotency_key, settings, owner=owner)
     if (first := await first_answer(database, key, JobList)) is not None:
         return first
+    await quotas.take_jobs(len(data.jobs), owner=owner)
     keyed = None if key is None else Keyed(key, _reply_of_many)
     rows = await submit(database, store, settings, processors, owner=owner, requests=data.jobs, batch=True, keyed=keyed)
     return Response(_job_list(rows))

@@ -8,7 +8,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from gristmill.api.auth import PUBLIC, Caller
+from gristmill.api.auth import Caller
 from gristmill.errors import NotFound
 
 ASSETS = Path(__file__).parent / "assets"
@@ -47,28 +47,28 @@ SWAGGER = _page("API", styles=("swagger-ui.css",), scripts=("swagger-ui-bundle.j
 REDOC = _page("API reference", styles=("page.css",), scripts=("redoc.standalone.js", "redoc.js"))
 
 
-@get("/", include_in_schema=False, opt=PUBLIC)
+@get("/", include_in_schema=False)
 async def index() -> Redirect:
     return Redirect("/docs", status_code=307)
 
 
-@get("/docs", include_in_schema=False, opt=PUBLIC)
+@get("/docs", include_in_schema=False)
 async def docs() -> Response[bytes]:
     return Response(SWAGGER, media_type=MediaType.HTML, headers=PAGE_HEADERS)
 
 
-@get("/redoc", include_in_schema=False, opt=PUBLIC)
+@get("/redoc", include_in_schema=False)
 async def redoc() -> Response[bytes]:
     return Response(REDOC, media_type=MediaType.HTML, headers=PAGE_HEADERS)
 
 
-@get("/openapi.json", include_in_schema=False, opt=PUBLIC)
+@get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request[Caller, None, State]) -> Response[bytes]:
     headers = {"Cache-Control": "no-cache"}
     return Response(request.app.state.document, media_type="application/json", headers=headers)
 
 
-@get("/assets/{name:str}", include_in_schema=False, opt=PUBLIC)
+@get("/assets/{name:str}", include_in_schema=False)
 async def asset(name: FromPath[str]) -> Response[bytes]:
     # Names are compared, never joined: what is not listed is not there.
     found = await asyncio.to_thread(_read_asset, name)

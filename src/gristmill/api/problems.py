@@ -13,6 +13,7 @@ from gristmill.errors import (
     GristmillError,
     InternalError,
     InvalidRequest,
+    LimitReached,
     MalformedRequest,
     NotFound,
     NotReady,
@@ -46,14 +47,19 @@ STATUS = {
     "input-failed": 409,
     "precondition-failed": 412,
     "too-large": 413,
+    "storage-quota": 413,
     "unsupported-media-type": 415,
     "unsupported-format": 415,
+    "misdirected-request": 421,
     "invalid-input": 422,
     "invalid-request": 422,
     "unknown-kind": 422,
     "idempotency-key-reused": 422,
     "bad-data": 422,
     "digest-mismatch": 422,
+    "limit-reached": 429,
+    "rate-limited": 429,
+    "too-many-pending-jobs": 429,
     "internal-error": 500,
     "configuration": 500,
     "embedded-service": 500,
@@ -94,7 +100,9 @@ DESCRIPTIONS = {
     412: "It is another by now than `If-Match` says; look at it again.",
     413: "Over a limit that is named in `detail`.",
     415: "The body, or the data in it, is of a type that is not taken.",
+    421: "The `Host` is not one that is answered here.",
     422: "The request does not fit; `errors` points at each place.",
+    429: "Too many requests with this key, or too many jobs wait; try again after `Retry-After` seconds.",
     500: "A defect on our side; the log knows the request by its `X-Request-Id`.",
     503: "The database or the object store does not answer; try again after `Retry-After` seconds.",
 }
@@ -137,7 +145,7 @@ def documented(*statuses: int, public: bool = False) -> dict[int, ResponseSpec]:
 
     `public`: no key is asked for.
     """
-    always = {400, 500, 503} if public else {400, 401, 403, 500, 503}
+    always = {400, 421, 500, 503} if public else {400, 401, 403, 421, 429, 500, 503}
     return {
         status: ResponseSpec(
             data_container=ProblemDetails,
@@ -155,6 +163,8 @@ def on_our_error(request: Request[Any, Any, Any], error: GristmillError) -> Resp
     if told.status == 500:
         return on_defect(request, error)
     headers = {"Retry-After": RETRY_AFTER[problem.code]} if problem.code in RETRY_AFTER else {}
+    if isinstance(error, LimitReached) and error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
     if told.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return answer(told, headers=headers)

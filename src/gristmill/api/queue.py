@@ -17,10 +17,8 @@ from gristmill.api.problems import documented
 from gristmill.db import limits
 from gristmill.db.engine import Database
 from gristmill.db.queue import list_workers, queue_depth
-from gristmill.domain.key import Scope
 from gristmill.errors import Fault, InvalidRequest, NotFound
 
-ADMIN = {"scope": Scope.ADMIN}
 EVERYTHING = "*"
 
 LimitScope = Literal["all", "kind", "owner", "key"]
@@ -141,7 +139,6 @@ async def look_at_workers(database: NamedDependency[Database]) -> WorkerList:
     operation_id="pauseQueue",
     summary="Stop claiming jobs",
     responses=documented(422),
-    opt=ADMIN,
     response_description="The queue. What runs, runs on.",
 )
 async def pause(database: NamedDependency[Database], kind: Kind = None) -> Queue:
@@ -155,7 +152,6 @@ async def pause(database: NamedDependency[Database], kind: Kind = None) -> Queue
     operation_id="resumeQueue",
     summary="Claim jobs again",
     responses=documented(422),
-    opt=ADMIN,
     response_description="The queue.",
 )
 async def resume(database: NamedDependency[Database], kind: Kind = None) -> Queue:
@@ -168,7 +164,6 @@ async def resume(database: NamedDependency[Database], kind: Kind = None) -> Queu
     operation_id="listLimits",
     summary="List the limits",
     responses=documented(),
-    opt=ADMIN,
     response_description="All limits that are set.",
 )
 async def look_at_limits(database: NamedDependency[Database]) -> LimitList:
@@ -180,7 +175,6 @@ async def look_at_limits(database: NamedDependency[Database]) -> LimitList:
     operation_id="setLimit",
     summary="Set a limit",
     responses=documented(400, 413, 415, 422),
-    opt=ADMIN,
     response_description="The limit. It holds from the next claim on; what runs, runs on.",
 )
 async def set_limit(
@@ -208,7 +202,6 @@ async def set_limit(
     operation_id="dropLimit",
     summary="Remove a limit",
     responses=documented(404, 422),
-    opt=ADMIN,
     response_description="There is no such limit any more.",
 )
 async def drop_limit(limit_scope: ScopeInPath, name: NameInPath, database: NamedDependency[Database]) -> None:

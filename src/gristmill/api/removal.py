@@ -6,6 +6,7 @@ from litestar import delete
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
+from gristmill.api.auth import Caller
 from gristmill.api.conditions import IfMatch, check_match
 from gristmill.api.datasets import dataset_of, validators
 from gristmill.api.document import DatasetId, JobId
@@ -34,12 +35,13 @@ async def delete_job(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    owner: NamedDependency[str],
+    caller: NamedDependency[Caller],
 ) -> None:
     """A final job goes, with its history and the objects of its result; not while another job shares or needs them."""
-    removed = await remove_job(database, job_id, owner=owner)
+    removed = await remove_job(database, job_id, owner=caller.owner, key_id=caller.key_id)
     if removed is None:
         raise NotFound("There is no such job.")
+    log.info("job.deleted", job_id=str(job_id), key_id=caller.key_id)
     for lease in removed.leases:
         # For those who have its URL still. What can't be removed now is noted already, and the sweep finds it.
         try:
@@ -60,7 +62,7 @@ async def delete_dataset(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    owner: NamedDependency[str],
+    caller: NamedDependency[Caller],
     *,
     force: Annotated[bool, QueryParameter(description="Cancel the jobs on it that are not final.")] = False,
     if_match: IfMatch = None,
@@ -74,8 +76,12 @@ async def delete_dataset(
         check_match(if_match, validators(dataset_of(row))["ETag"])
 
     checked = None if if_match is None else check
-    if not await remove_dataset(database, dataset_id, owner=owner, force=force, check=checked):
+    removed = await remove_dataset(
+        database, dataset_id, owner=caller.owner, force=force, key_id=caller.key_id, check=checked
+    )
+    if not removed:
         raise NotFound("There is no such dataset.")
+    log.info("dataset.deleted", dataset_id=str(dataset_id), key_id=caller.key_id)
     try:
         await store.delete_prefix(settings.s3_datasets_bucket, dataset_prefix(str(dataset_id)))
     except StoreUnavailable as error:

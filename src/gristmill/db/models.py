@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from gristmill.domain.audit import AuditAction
 from gristmill.domain.dataset import DataFormat, DatasetStatus
 from gristmill.domain.job import JobEvent, JobStatus
 from gristmill.domain.schedule import MissedPolicy
@@ -488,8 +489,26 @@ class ApiKey(Table):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    replaced_by: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint("owner <> ''", name="owner"),
         CheckConstraint("secret_sha256 ~ '^[0-9a-f]{64}$'", name="digest"),
     )
+
+
+class Audit(Table):
+    """What happened to keys, and what was deleted: append-only, ids alone."""
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=NOW)
+    action: Mapped[str]
+    owner: Mapped[str]
+    subject: Mapped[str]
+    key_id: Mapped[str | None]
+    reason: Mapped[str | None]
+
+    __table_args__ = (CheckConstraint(one_of("action", AuditAction), name="action"),)

@@ -9,9 +9,11 @@ from uuid import UUID
 
 import msgspec
 
+from gristmill.db.audit import note
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel
 from gristmill.db.rows import DatasetRow, dataset_row
+from gristmill.domain.audit import AuditAction, AuditEvent
 from gristmill.domain.job import INGEST_KIND, JobStatus
 from gristmill.errors import Conflict, DatasetFailed, PreconditionFailed
 
@@ -85,8 +87,8 @@ class Removed:
     leases: tuple[int, ...]
 
 
-async def remove_job(database: Database, job_id: UUID, *, owner: str) -> Removed | None:
-    """Remove a final job; None: there is no such job of this owner.
+async def remove_job(database: Database, job_id: UUID, *, owner: str, key_id: str | None = None) -> Removed | None:
+    """Remove a final job; None: there is no such job of this owner. `key_id` asked for it.
 
     Raises:
         Conflict: it is not final, another job shares or needs its result, or it made a dataset what it is.
@@ -103,6 +105,7 @@ async def remove_job(database: Database, job_id: UUID, *, owner: str) -> Removed
         removed = await driver.fetchrow(REMOVE, job_id, owner)
         if removed is None:
             raise Conflict("Another job shares its result, or needs it.")
+        await note(driver, AuditEvent(action=AuditAction.JOB_DELETED, owner=owner, subject=str(job_id), key_id=key_id))
         return Removed(tuple(removed["leases"]))
 
 
@@ -112,9 +115,11 @@ async def remove_dataset(
     *,
     owner: str,
     force: bool,
+    key_id: str | None = None,
     check: Callable[[DatasetRow], object] | None = None,
 ) -> bool:
     """Remove a dataset; False: there is no such one of this owner. With `force` its jobs are canceled.
+    `key_id` asked for it.
 
     With a `check` it is removed as `check` saw it or not at all; what that raises leaves it as it is.
 
@@ -143,6 +148,9 @@ async def remove_dataset(
             return False
         if await driver.fetchval(LIVE, dataset_id, owner) is not None:
             raise Conflict("A job was posted on it meanwhile.")
+        await note(
+            driver, AuditEvent(action=AuditAction.DATASET_DELETED, owner=owner, subject=str(dataset_id), key_id=key_id)
+        )
         return True
 
 

@@ -31,6 +31,15 @@ class ApiKey(msgspec.Struct, frozen=True):
     expires_at: datetime | None = None
 
 
+class KeyUse(msgspec.Struct, frozen=True):
+    """A key and what became of it: used last (to the hour), and the id of the key that replaced it."""
+
+    key: ApiKey
+    created_at: datetime
+    last_used_at: datetime | None
+    replaced_by: str | None
+
+
 def make_key(owner: str, scopes: Sequence[Scope], *, expires_at: datetime | None = None) -> tuple[str, ApiKey]:
     """A new token, to be shown once, and the key to keep. The secret has 256 bits (43 of 62 letters)."""
     key_id = "".join(secrets.choice(ALPHABET[26:]) for _ in range(12)).lower()
