@@ -20,9 +20,10 @@ from uuid import UUID
 
 from gristmill import embedded
 from gristmill.db.engine import Database, Driver
+from gristmill.db.enqueue import insert_jobs
 from gristmill.db.jobs import GET
 from gristmill.db.migrations import upgrade
-from gristmill.db.rows import NewJob, insert_jobs
+from gristmill.db.rows import NewJob
 from gristmill.settings import Settings, load_settings
 
 OWNER = "ann"
