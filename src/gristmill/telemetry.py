@@ -10,6 +10,7 @@ Nothing of a user's data goes into a log line: ids, counts, sizes, durations, ki
 | key.refused | key_id, reason | a key was refused; at most once a minute for each key, unknown ones together |
 | job.deleted | job_id, key_id | its owner removed a job |
 | dataset.deleted | dataset_id, key_id | its owner removed a dataset |
+| upload.begun | dataset_id, bytes | an upload by presigned URLs may begin |
 | upload.stored | dataset_id, bytes | an original is in the bucket and its dataset committed |
 | upload.dropped | dataset_id, reason | an upload ended early; nothing of it is kept |
 | worker.started, worker.stopped | worker_id, slots | a worker claims, or has stopped |

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -62,8 +63,8 @@ async def test_every_route_but_docs_and_health_needs_a_key(client: httpx.AsyncCl
     document = (await client.get("/openapi.json")).json()
     for path, operations in document["paths"].items():
         for method in operations:
-            filled = path.replace("{job_id}", JOB).replace("{dataset_id}", JOB).replace("{kind}", "metrics")
-            filled = filled.replace("{schedule_id}", JOB).replace("{limit_scope}", "kind").replace("{name}", "metrics")
+            filled = re.sub(r"\{\w+_id\}", JOB, path).replace("{kind}", "metrics")
+            filled = filled.replace("{limit_scope}", "kind").replace("{name}", "metrics")
             answer = await client.request(method, filled)
             if path.startswith("/health/"):
                 assert answer.status_code == 200

@@ -104,7 +104,7 @@ async def remove_job(database: Database, job_id: UUID, *, owner: str, key_id: st
             raise Conflict("The job belongs to its dataset.")
         removed = await driver.fetchrow(REMOVE, job_id, owner)
         if removed is None:
-            raise Conflict("Another job shares its result, or needs it.")
+            raise Conflict("Another job shares its result, needs it, or waits for it.")
         await note(driver, AuditEvent(action=AuditAction.JOB_DELETED, owner=owner, subject=str(job_id), key_id=key_id))
         return Removed(tuple(removed["leases"]))
 
