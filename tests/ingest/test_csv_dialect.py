@@ -143,7 +143,7 @@ def test_escaped_cells_come_back(load: Load, rows: list[list[str]]) -> None:
     def written(cell: str) -> str:
         return '"' + cell.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
-    text = '"a"||"b"\n' + "".join("||".join(map(written, row)) + "\n" for row in rows)
+    text = '"x"||"y"\n' + "".join("||".join(map(written, row)) + "\n" for row in rows)
     loaded = load(text.encode(), delimiter="||", escape="\\", quote='"', header=True, types="text", skip_footer=0)
     assert loaded.frame.rows() == [tuple(cell or None for cell in row) for row in rows]
     assert loaded.rejected.height == 0

@@ -209,3 +209,8 @@ def test_a_workbook_has_footers_and_rows_of_names(load: Load) -> None:
 def test_more_rows_of_names_than_there_are(load: Load, rows: int) -> None:
     with pytest.raises(BadData, match="header_rows"):
         load(b"a,b\n1,2\n", header_rows=rows)
+
+
+def test_a_value_that_is_as_the_only_name_is_a_value(load: Load) -> None:
+    loaded = load(b"word\nyes\nword\nno\n", header=True)
+    assert loaded.frame.rows() == [("yes",), ("word",), ("no",)]
