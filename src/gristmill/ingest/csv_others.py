@@ -32,10 +32,9 @@ class OtherTables:
         self.rows_after = 0
         self._dialect = dialect
         self._width = width
-        self._header = header if width > 1 else b""
-        names = next(records(header, 0, dialect, final=True)).cells if self._header else None
         # One cell that is as the only name may well be a value.
-        self._names = names if names is not None and len(names) > 1 else None
+        self._header = header if width > 1 else b""
+        self._names = next(records(header, 0, dialect, final=True)).cells if self._header else None
         self._gaps = 0
         self._named = 0
 
