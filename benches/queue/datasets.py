@@ -28,7 +28,7 @@ from gristmill.objects import ObjectStore
 from gristmill.settings import Settings, load_settings
 
 TASKS = Path(__file__).parent / "usual" / "tasks.py"
-FILES, ROWS, JOBS = 50, 1000, 600
+FILES, ROWS, JOBS = 50, 1000, 1500
 KINDS = {"metrics": b"{}", "normalize": b'{"steps": [{"op": "scale", "method": "zscore"}]}'}
 OWNER = "bench"
 SPAN = """
