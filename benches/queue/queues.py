@@ -21,7 +21,9 @@ COLUMNS = {
     "server": "server CPU s/1000",
     "wal": "log bytes/job",
 }
-SINGLES = 1000
+SINGLES = 500
+# There and back: the first on new pages pays for them.
+SINGLE_CALLS = ("enqueue_one", "insert_one", "insert_one", "enqueue_one")
 Figures = dict[tuple[str, str], dict[str, list[float]]]
 
 
@@ -69,10 +71,10 @@ def one_round(bench: Bench, adapter: Adapter, variant: str, to: dict[str, list[f
     jobs = adapter.about.jobs[variant]
     url = bench.server.fresh()
     adapter("setup", url=url)
-    waiting = SINGLES + WARMUP
-    to["one"].append(bench.enqueue_one(adapter, url, count=SINGLES))
-    if adapter.about.insert:
-        to["insert"].append(bench.enqueue_one(adapter, url, first=waiting, count=SINGLES, call="insert_one"))
+    waiting = 0
+    for call in SINGLE_CALLS if adapter.about.insert else SINGLE_CALLS[:1]:
+        name = "one" if call == "enqueue_one" else "insert"
+        to[name].append(bench.enqueue_one(adapter, url, first=waiting, count=SINGLES, call=call))
         waiting += SINGLES + WARMUP
     rate = bench.enqueue_many(adapter, url, first=waiting, count=jobs - waiting)
     if adapter.about.bulk:

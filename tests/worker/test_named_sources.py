@@ -39,3 +39,20 @@ async def test_what_is_named_and_gone(bench: Bench, environment: dict[str, str],
     assert [fault.pointer for fault in problems["never looked up"].errors] == ["/params/fitted_from"]
     assert [fault.pointer for fault in problems["never looked up either"].errors] == ["/params/baseline_dataset_id"]
     assert {row.attempt for row in rows.values()} == {1}
+
+
+async def test_a_job_on_no_dataset_fails_once_and_says_so(
+    bench: Bench, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Another program may put a job whose dataset there is none of."""
+    async with bench.database.driver() as driver:
+        job_id = await driver.fetchval(
+            "INSERT INTO jobs (owner, kind, kind_version, dataset_id, params) VALUES ($1, 'metrics', 1, uuidv7(), '{}')"
+            " RETURNING id",
+            OWNER,
+        )
+    async with running(environment, tmp_path):
+        row = await bench.until_status(job_id, JobStatus.FAILED)
+    assert row.attempt == 1
+    assert row.error is not None
+    assert row.error.code == "input-failed"

@@ -176,6 +176,8 @@ class Job(Table):
     """The queue. A row that is `blocked` waits for the dataset or job `waits_for`; the claim never sees it.
 
     The rows of one (priority, kind, owner, limit_key) are a lane: claims go from lane to lane, and in a lane by time.
+    It names its dataset without a foreign key: who puts jobs has locked the dataset's row once for all of them,
+    datasets are never deleted but hidden, and a check for each row again cost a fifth of the time of putting many.
     `awaited` says that others wait for this job, so that most completions need not look for them.
     """
 
@@ -185,7 +187,7 @@ class Job(Table):
     owner: Mapped[str]
     kind: Mapped[str]
     kind_version: Mapped[int] = mapped_column(SmallInteger)
-    dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id"))
+    dataset_id: Mapped[UUID]
     input_job_id: Mapped[UUID | None]
     sources: Mapped[list[Any] | None]
     params: Mapped[dict[str, Any]]

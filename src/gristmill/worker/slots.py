@@ -112,7 +112,7 @@ class ExecutorSlots:
         for attempt in attempts:
             attempt.dataset, named = data.get(attempt.job.id), others.get(attempt.job.id, {})
             if attempt.dataset is None:
-                gone = InputFailed("The job whose result it takes as data has none any more.")
+                gone = InputFailed("What it works on is not there, or no more.")
                 await self._completer.submit(attempt, Failed(gone.problem()))
             elif named is None:
                 gone = InputFailed("A dataset that its params name was removed.")
