@@ -30,13 +30,14 @@ class Inputs:
         self._ready: dict[UUID, DatasetInput] = {}
 
     async def of(self, claims: Iterable[Claim]) -> dict[UUID, DatasetInput]:
-        """Job → its data. A job is missing when the job whose result it takes has none.
+        """Job → its data. A job is missing when its dataset is, or when the job whose result it takes has none.
 
         Raises:
             DatabaseUnavailable
         """
         claims = list(claims)
-        found = {claim.id: await self._dataset(claim.dataset_id) for claim in claims if claim.input_job_id is None}
+        looked_up = {claim.id: await self._dataset(claim.dataset_id) for claim in claims if claim.input_job_id is None}
+        found = {job_id: dataset for job_id, dataset in looked_up.items() if dataset is not None}
         results = {claim.input_job_id for claim in claims if claim.input_job_id is not None}
         if results:
             made = await self._results(results)
@@ -55,13 +56,20 @@ class Inputs:
             DatabaseUnavailable
         """
         named = [source for source in claim.sources if isinstance(source, DatasetSource)]
-        found = {source.param: await self._dataset(source.id) for source in named}
-        return None if any(dataset.parts is None for dataset in found.values()) else found
+        found: dict[str, DatasetInput] = {}
+        for source in named:
+            dataset = await self._dataset(source.id)
+            if dataset is None or dataset.parts is None:
+                return None
+            found[source.param] = dataset
+        return found
 
-    async def _dataset(self, dataset_id: UUID) -> DatasetInput:
+    async def _dataset(self, dataset_id: UUID) -> DatasetInput | None:
         if dataset_id not in self._ready:
             async with self._database.driver() as driver:
-                (record,) = await driver.fetch(DATASETS, [dataset_id])
+                record = await driver.fetchrow(DATASETS, [dataset_id])
+            if record is None:
+                return None
             dataset = dataset_input(dict(record))
             if dataset.parts is None:
                 return dataset
