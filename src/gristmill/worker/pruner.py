@@ -1,10 +1,11 @@
-"""Forgets finished jobs, some time after they ended. What their results left in the bucket is the sweeper's."""
+"""Forgets finished jobs and the log of webhooks, some time after. What results left in the bucket is the sweeper's."""
 
 from uuid import UUID
 
 from gristmill.db.engine import Database
 from gristmill.db.idempotency import forget_keys
 from gristmill.db.retention import FIRST, forget_rates, prune_jobs
+from gristmill.db.webhooks import forget_deliveries
 from gristmill.settings import Settings
 from gristmill.worker.tasks import Counts
 
@@ -37,4 +38,5 @@ class Pruner:
             if walked.after is None:
                 break
         rates, keys = await forget_rates(self._database), await forget_keys(self._database)
-        return {"pruned": pruned, "rates": rates, "keys": keys}
+        deliveries = await forget_deliveries(self._database, keep_s=self._settings.retain_deliveries_s)
+        return {"pruned": pruned, "rates": rates, "keys": keys, "deliveries": deliveries}

@@ -183,8 +183,7 @@ class Workbench:
 
     def _document(self, source: DocumentSource) -> bytes:
         try:
-            with ObjectSource(self._store, self._loop, source.bucket, source.key, sha256=source.sha256) as stream:
-                return stream.read()
+            return self._store.small.get(source.bucket, source.key, sha256=source.sha256)
         except NotFound:
             raise InputFailed("A job whose result the params name has none any more.") from None
 
