@@ -37,7 +37,7 @@ demo: setup ## from nothing to results: upload, three jobs, downloads, a plot; l
 	@$(GRISTMILL) demo
 
 test: setup ## all tests, on real PostgreSQL and S3; ARGS="-k name" picks some
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: lint types contracts drift test ## lint, format, types, import order, migrations, .env.example, and all tests
 
