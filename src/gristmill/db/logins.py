@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import os
+from collections.abc import Sequence
 
 from gristmill.db.engine import Database, Driver
 from gristmill.domain.role import Role
@@ -25,7 +26,7 @@ FROM pg_roles WHERE rolname = current_user
 ITERATIONS = 4096
 
 
-async def check_roles(settings: Settings) -> None:
+async def check_roles(settings: Settings, roles: Sequence[str] = tuple(Role)) -> None:
     """Check that the roles are there, or that a migration may make them.
 
     Raises:
@@ -33,11 +34,11 @@ async def check_roles(settings: Settings) -> None:
         DatabaseUnavailable
     """
     async with Database.open(settings) as database, database.driver() as driver:
-        lacking = [record["name"] for record in await driver.fetch(LACKING, list(Role))]
+        lacking = [record["name"] for record in await driver.fetch(LACKING, list(roles))]
         if not lacking or await driver.fetchval(MAY_MAKE):
             return
         login = await driver.fetchval("SELECT quote_ident(current_user)")
-    statements = [*(f"CREATE ROLE {name} NOLOGIN;" for name in lacking), f"GRANT {', '.join(Role)} TO {login};"]
+    statements = [*(f"CREATE ROLE {name} NOLOGIN;" for name in lacking), f"GRANT {', '.join(roles)} TO {login};"]
     raise ConfigurationError(
         "PostgreSQL lacks roles, and the login that migrates may not make any (docs/database-roles.md). As one that "
         "may:\n  " + "\n  ".join(statements)
