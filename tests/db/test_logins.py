@@ -81,7 +81,8 @@ async def test_roles_are_let_log_in_with_the_passwords_that_are_given(
     try:
         await let_log_in(given)
         async with Database.open(as_login(settings, Role.API.value), role=Role.API) as api:
-            assert await api.ask(Question.KEYS_EXIST) == [(False,)]
+            ((exist,),) = await api.ask(Question.KEYS_EXIST)
+            assert not exist
         assert not await ruler.fetchval("SELECT rolcanlogin FROM pg_roles WHERE rolname = $1", Role.WORKER)
         await let_log_in(given.model_copy(update={"postgres_api_password": SecretStr("another")}))
         async with Database.open(as_login(settings, Role.API.value), role=Role.API) as api:
@@ -119,7 +120,7 @@ async def test_the_migration_makes_them_once_where_it_may(settings: Settings, ru
         for _ in range(2):
             await ruler.execute(statement)
         there = await ruler.fetch("SELECT rolcanlogin FROM pg_roles WHERE rolname = ANY ($1)", list(names.values()))
-        assert there == [(False,), (False,)]
+        assert [row["rolcanlogin"] for row in there] == [False, False]
     finally:
         for name in names.values():
             await ruler.execute(f"DROP ROLE IF EXISTS {name}")
