@@ -17,6 +17,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
 from gristmill.api import datasets, health, jobs, pages, processors, queue, schedules, webhooks
 from gristmill.api.access import check_access
@@ -42,6 +43,7 @@ from gristmill.api.submit import Processors
 from gristmill.api.watch import Watcher
 from gristmill.db.engine import Database
 from gristmill.db.migrations import head_revision
+from gristmill.domain.role import Role
 from gristmill.errors import ConfigurationError, DatabaseUnavailable, GristmillError
 from gristmill.objects import ObjectStore
 from gristmill.processors import discover
@@ -56,7 +58,6 @@ if TYPE_CHECKING:
         LifeSpanScope,
         LifeSpanSend,
         Receive,
-        Scope,
         Send,
     )
 
@@ -171,7 +172,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
     @asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
         async with (
-            Database.open(settings, application="gristmill-api") as database,
+            Database.open(settings, application="gristmill-api", role=Role.API) as database,
             ObjectStore.open(settings) as store,
         ):
             app.state.settings = settings
@@ -200,9 +201,11 @@ def provide_settings(state: State) -> Settings:
     return settings
 
 
-def provide_database(state: State) -> Database:
+def provide_database(state: State, scope: Scope) -> Database:
+    """With the caller's rows to be seen; where nobody had to say who he is, nobody's."""
     database: Database = state.database
-    return database
+    caller: Caller | None = scope.get("user")
+    return database if caller is None else database.of(caller.owner)
 
 
 def provide_store(state: State) -> ObjectStore:
@@ -307,7 +310,7 @@ class Server(uvicorn.Server):
 
 
 async def _check_door(settings: Settings) -> None:
-    async with Database.open(settings, application="gristmill-api") as database:
+    async with Database.open(settings, application="gristmill-api", role=Role.API) as database:
         # A database that is down now is asked again at each request, and nobody gets in before it answers.
         with contextlib.suppress(DatabaseUnavailable):
             await refuse_open_door(settings, database)

@@ -218,7 +218,7 @@ async def list_datasets(
     statement = (
         select(*COLUMNS)
         .where(Dataset.deleted_at.is_(None), Dataset.owner == owner)
-        .where(*labeled(Dataset.labels, labels or {}), *created.holds(Dataset.created_at))
+        .where(*labeled(Dataset, labels or {}), *created.holds(Dataset.created_at))
         .order_by(Dataset.id.desc())
         .limit(limit)
     )

@@ -14,6 +14,7 @@ from gristmill.db.inputs import Inputs
 from gristmill.db.workers import deregister_worker
 from gristmill.domain.left import Paces
 from gristmill.domain.outcome import Interrupted
+from gristmill.domain.role import Role
 from gristmill.errors import Unavailable
 from gristmill.objects import ObjectStore
 from gristmill.settings import MIB, Settings
@@ -51,7 +52,7 @@ async def run_worker(settings: Settings) -> int:
     """
     worker_id = uuid4()
     async with (
-        Database.open(settings, application="gristmill-worker") as database,
+        Database.open(settings, application="gristmill-worker", role=Role.WORKER) as database,
         ObjectStore.open(settings) as store,
         Scratch.open(settings, worker_id) as scratch,
     ):
