@@ -8,6 +8,7 @@ away, never returned.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from operator import attrgetter
@@ -19,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from gristmill import metrics
 from gristmill.errors import DatabaseUnavailable, GristmillError
 from gristmill.settings import Settings
 
@@ -153,6 +155,7 @@ class Database:
     @asynccontextmanager
     async def _lent(self, deadline_s: float | None, used: Callable[["_Lent"], T]) -> AsyncIterator[T]:
         lent: _Lent | None = None
+        began, outcome = time.perf_counter(), "ok"
         try:
             async with asyncio.timeout(deadline_s or self.deadline_s), self._slots:
                 lent = await self._take()
@@ -169,8 +172,11 @@ class Database:
         except BaseException as error:
             lost = unavailable(error)
             if lost is not None:
+                outcome = "unavailable"
                 raise lost from error
             raise
+        finally:
+            metrics.DATABASE_SECONDS.observe(time.perf_counter() - began, outcome)
 
     async def _take(self) -> "_Lent":
         """The connection used last, if it lives; else a new one."""

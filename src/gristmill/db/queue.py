@@ -27,6 +27,8 @@ SELECT workers.id, workers.host, workers.pid, workers.slots, workers.version, wo
 FROM workers ORDER BY workers.started_at, workers.id LIMIT 1000
 """
 
+TOTALS = "SELECT count(*)::int, coalesce(sum(slots), 0)::int FROM workers"
+
 
 @dataclass(frozen=True)
 class KindDepth:
@@ -60,3 +62,10 @@ async def queue_depth(database: Database) -> list[KindDepth]:
 async def list_workers(database: Database) -> list[WorkerRow]:
     async with database.driver() as driver:
         return [WorkerRow(**record) for record in await driver.fetch(WORKERS)]
+
+
+async def count_slots(database: Database) -> tuple[int, int]:
+    """How many workers were heard of lately, and how many jobs they could run at once."""
+    async with database.driver() as driver:
+        (totals,) = await driver.fetch(TOTALS)
+    return totals[0], totals[1]
