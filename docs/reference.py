@@ -94,7 +94,7 @@ def _parameter(parameter: Any, context: click.Context) -> Iterator[tuple[str, st
     if getattr(parameter, "hidden", False) or parameter.name == "help":
         return
     option = parameter.param_type_name == "option"
-    named = ", ".join(map(code, parameter.opts)) if option else code(parameter.human_readable_name)
+    named = ", ".join(map(code, parameter.opts)) if option else code(parameter.name.upper())
     default = parameter.get_default(context, call=False)
     shown = "required" if parameter.required else _default(default if default not in ((), [], False) else None)
     yield named, shown, getattr(parameter, "help", None) or ""
@@ -149,6 +149,8 @@ def _type(param: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
 
 def _plain_type(param: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     kind = str(param.get("type", "any"))
+    if "prefixItems" in param:
+        return f"[{', '.join(_type(item, definitions) for item in param['prefixItems'])}]"
     if kind == "array":
         return f"list of {_type(param.get('items', {}), definitions)}"
     if kind == "object" and isinstance(param.get("additionalProperties"), dict):

@@ -151,8 +151,8 @@ Info("gristmill_build", "The version that runs.", registry=REGISTRY).info({"vers
 # The queue and its workers, told by the API alone: one look at the database every few seconds.
 QUEUE_JOBS = _gauge("queue_jobs", "Jobs that are not final, by state: due, delayed, blocked, running.", "kind", "state")
 QUEUE_OLDEST = _gauge("queue_oldest_wait_seconds", "How long the oldest due job has been due.", "kind")
-WORKERS = _gauge("workers", "Workers that the database has heard of lately.")
-WORKER_SLOTS = _gauge("worker_slots", "Jobs that these workers could run at once.")
+WORKERS = _gauge("workers", "Workers that the database has heard of lately.", "version")
+WORKER_SLOTS = _gauge("worker_slots", "Jobs that these workers could run at once.", "version")
 
 # What a worker does.
 CLAIMED = _counter("jobs_claimed_total", "Jobs claimed.", "kind")

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.handlers.base import BaseRouteHandler
 from prometheus_client.exposition import choose_encoder
 
-from gristmill import metrics, tracing
+from gristmill import __version__, metrics, tracing
 from gristmill.api.access import operation
 from gristmill.api.problems import documented
 from gristmill.db.engine import Database
@@ -47,18 +48,19 @@ class QueueFigures:
                 return
             try:
                 depths = await queue_depth(self._database)
-                workers, slots = await count_slots(self._database)
+                workers = await count_slots(self._database)
             except Unavailable:
                 self._forget()
             else:
                 self._forget()
-                self._tell(depths)
-                metrics.WORKERS.labels().set(workers)
-                metrics.WORKER_SLOTS.labels().set(slots)
+                self._tell(depths, workers)
             ended = time.monotonic()
             self._good_until = ended + max(KEPT_S, SHARE * (ended - began))
 
-    def _tell(self, depths: list[KindDepth]) -> None:
+    def _tell(self, depths: list[KindDepth], workers: Mapping[str, tuple[int, int]]) -> None:
+        for version, (number, slots) in ({__version__: (0, 0)} | dict(workers)).items():
+            metrics.WORKERS.labels(version).set(number)
+            metrics.WORKER_SLOTS.labels(version).set(slots)
         for depth in depths:
             kind = metrics.KINDS.label(depth.kind)
             for state in STATES:

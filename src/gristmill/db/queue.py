@@ -27,7 +27,7 @@ SELECT workers.id, workers.host, workers.pid, workers.slots, workers.version, wo
 FROM workers ORDER BY workers.started_at, workers.id LIMIT 1000
 """
 
-TOTALS = "SELECT count(*)::int, coalesce(sum(slots), 0)::int FROM workers"
+TOTALS = "SELECT version, count(*)::int, sum(slots)::int FROM workers GROUP BY version"
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ async def list_workers(database: Database) -> list[WorkerRow]:
         return [WorkerRow(**record) for record in await driver.fetch(WORKERS)]
 
 
-async def count_slots(database: Database) -> tuple[int, int]:
-    """How many workers were heard of lately, and how many jobs they could run at once."""
+async def count_slots(database: Database) -> dict[str, tuple[int, int]]:
+    """Version → how many workers of it were heard of lately, and how many jobs they could run at once."""
     async with database.driver() as driver:
-        (totals,) = await driver.fetch(TOTALS)
-    return totals[0], totals[1]
+        return {version: (workers, slots) for version, workers, slots in await driver.fetch(TOTALS)}
