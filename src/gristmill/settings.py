@@ -155,6 +155,10 @@ class Settings(BaseSettings):
     retain_failed_s: float = Field(
         default=90 * 86400.0, ge=0, le=1e9, description="seconds failed jobs are kept; 0: for ever"
     )
+    metrics_port: Port | None = Field(
+        default=None, description="port of a worker's own /metrics, for which no key is asked; default: none"
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="address that a worker's /metrics listens on")
     scratch_dir: Path | None = Field(default=None, description="folder for temporary files; default: the system's")
 
     # Data
