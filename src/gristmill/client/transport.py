@@ -81,7 +81,11 @@ class Blocking:
 
     def __init__(self, place: Place) -> None:
         self._api = httpx.Client(
-            base_url=place.url, headers=place.headers, timeout=place.timeout_s, mounts=dict(NO_PROXY), verify=_trusted()
+            base_url=place.url,
+            headers=place.headers,
+            timeout=place.timeout_s,
+            mounts=dict(NO_PROXY),
+            verify=_trusted(),
         )
         self._store = httpx.Client(
             timeout=place.timeout_s, follow_redirects=True, mounts=dict(NO_PROXY), verify=_trusted()
@@ -119,7 +123,11 @@ class Waiting:
 
     def __init__(self, place: Place) -> None:
         self._api = httpx.AsyncClient(
-            base_url=place.url, headers=place.headers, timeout=place.timeout_s, mounts=dict(NO_PROXY), verify=_trusted()
+            base_url=place.url,
+            headers=place.headers,
+            timeout=place.timeout_s,
+            mounts=dict(NO_PROXY),
+            verify=_trusted(),
         )
         self._store = httpx.AsyncClient(
             timeout=place.timeout_s, follow_redirects=True, mounts=dict(NO_PROXY), verify=_trusted()
