@@ -13,9 +13,10 @@ from msgspec import Meta
 from gristmill.api import examples
 from gristmill.api.bodies import decode_json
 from gristmill.api.document import JsonObject
-from gristmill.api.formats import FORMATS, MAX_NAME
+from gristmill.api.formats import MAX_NAME
 from gristmill.api.submit import Label, LabelValue
 from gristmill.errors import Fault, InvalidRequest, TooLarge, UploadAborted
+from gristmill.ingest.formats import FORMATS
 
 if TYPE_CHECKING:
     from litestar.types import HTTPRequestEvent, Receive
