@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge
 from pydantic_core import PydanticUndefined
 
 from gristmill import errors, metrics, telemetry
-from gristmill.__main__ import app
+from gristmill.cli import app
 from gristmill.api.access import ACCESS
 from gristmill.api.problems import RETRY_AFTER, STATUS
 from gristmill.domain.dataset import DatasetStatus

@@ -11,7 +11,7 @@ import typer
 
 from docs import reference
 from docs.examples import gaps, gaps_cases
-from gristmill.__main__ import app
+from gristmill.cli import app
 from gristmill.api.problems import STATUS
 from gristmill.domain.column import Column
 from gristmill.domain.job import TRANSITIONS
