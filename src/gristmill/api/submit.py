@@ -42,7 +42,7 @@ Processors = Mapping[str, AnyProcessor]
 
 
 def _no_params() -> JsonObject:
-    return JsonObject(b"{}")
+    return msgspec.Raw(b"{}")
 
 
 class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -207,7 +207,7 @@ async def plan_job(
         kind_version=job.kind_version,
         dataset_id=job.dataset_id,
         input_job_id=job.input_job_id,
-        params=JsonObject(job.params),
+        params=msgspec.Raw(job.params),
         max_attempts=job.max_attempts,
         timeout_s=job.timeout_s,
         steps=None if plan is None else plan.outline(),
