@@ -192,7 +192,7 @@ def create(
     token, key = make_key(owner, scopes, expires_at=expires_at)
 
     async def work(settings: Settings) -> None:
-        async with Database.open(settings) as database:
+        async with Database.open(settings.for_migration()) as database:
             await add_key(database, key)
         typer.echo(token)
 
@@ -204,7 +204,7 @@ def list_all(data: DataFolder = DATA_FOLDER) -> None:
     """List the keys that are not revoked."""
 
     async def work(settings: Settings) -> None:
-        async with Database.open(settings) as database:
+        async with Database.open(settings.for_migration()) as database:
             for key in await list_keys(database):
                 typer.echo(_told(key))
 
@@ -228,7 +228,7 @@ def rotate(
     """Make a key that takes over from another, and print it, once; the old one expires after the overlap."""
 
     async def work(settings: Settings) -> int:
-        async with Database.open(settings) as database:
+        async with Database.open(settings.for_migration()) as database:
             token = await rotate_key(database, key_id, overlap_s=overlap_h * 3600)
         typer.echo(token or "no such key, or it was rotated already", err=token is None)
         return 0 if token else 1
@@ -244,7 +244,7 @@ def audit(
     """List what happened to API keys and what was deleted, newest first."""
 
     async def work(settings: Settings) -> None:
-        async with Database.open(settings) as database:
+        async with Database.open(settings.for_migration()) as database:
             for event in await list_audit(database, limit=limit):
                 by = f"  by {event.key_id}" if event.key_id else ""
                 why = f"  ({event.reason})" if event.reason else ""
@@ -258,7 +258,7 @@ def revoke(key_id: str, data: DataFolder = DATA_FOLDER) -> None:
     """Revoke a key, at once."""
 
     async def work(settings: Settings) -> int:
-        async with Database.open(settings) as database:
+        async with Database.open(settings.for_migration()) as database:
             known = await revoke_key(database, key_id)
         typer.echo("revoked" if known else "no such key", err=not known)
         return 0 if known else 1
