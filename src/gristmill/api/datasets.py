@@ -23,7 +23,7 @@ from gristmill.api.limits import Quotas
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.presigned import Upload
 from gristmill.api.problems import ProblemDetails, details, documented
-from gristmill.api.submit import Processors
+from gristmill.api.submit import HeldProcessors
 from gristmill.api.upload import Incoming, Patience, Uploads
 from gristmill.api.ways import Ways
 from gristmill.db.datasets import FirstJob, get_dataset, list_datasets
@@ -146,7 +146,7 @@ async def create_dataset(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    processors: NamedDependency[Processors],
+    processors: NamedDependency[HeldProcessors],
     quotas: NamedDependency[Quotas],
     owner: NamedDependency[str],
     name: Annotated[str | None, QueryParameter(description="Its name; a field of the form goes before.")] = None,

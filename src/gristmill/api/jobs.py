@@ -32,7 +32,7 @@ from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.limits import Quotas
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
-from gristmill.api.submit import JobBatch, JobPlan, JobRequest, Keyed, Processors, Reply, plan_job, submit
+from gristmill.api.submit import HeldProcessors, JobBatch, JobPlan, JobRequest, Keyed, Reply, plan_job, submit
 from gristmill.api.watch import Watcher, await_job
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel_job, get_job, list_jobs
@@ -135,7 +135,7 @@ async def submit_job(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    processors: NamedDependency[Processors],
+    processors: NamedDependency[HeldProcessors],
     watcher: NamedDependency[Watcher],
     quotas: NamedDependency[Quotas],
     owner: NamedDependency[str],
@@ -315,7 +315,7 @@ async def submit_batch(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    processors: NamedDependency[Processors],
+    processors: NamedDependency[HeldProcessors],
     quotas: NamedDependency[Quotas],
     owner: NamedDependency[str],
     idempotency_key: IdempotencyKey = None,

@@ -19,7 +19,7 @@ from gristmill.api.document import JsonObject, Moment
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.paging import Cursor, Limit, before, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
-from gristmill.api.submit import JobRequest, Processors, checked_job
+from gristmill.api.submit import HeldProcessors, JobRequest, checked_job
 from gristmill.db import schedules
 from gristmill.db.engine import Database
 from gristmill.db.idempotency import creating
@@ -115,7 +115,7 @@ async def create_schedule(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    processors: NamedDependency[Processors],
+    processors: NamedDependency[HeldProcessors],
     owner: NamedDependency[str],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[Schedule]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from litestar.params import SkipValidation
 from msgspec import Meta
 
 from gristmill.api.document import JsonObject
@@ -39,6 +40,8 @@ MAX_TIMEOUT_S = 7 * 24 * 3600
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 LabelValue = Annotated[str, Meta(max_length=256)]
 Processors = Mapping[str, AnyProcessor]
+# As handlers are given them: the framework would check each of them, and copy them all, at every request.
+HeldProcessors = SkipValidation[Processors]
 
 
 def _no_params() -> JsonObject:
