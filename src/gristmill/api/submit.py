@@ -33,7 +33,7 @@ from gristmill.processors.contract import Planned, PlannedStep, decode_params
 from gristmill.processors.naming import declared, pointing, with_documents
 from gristmill.processors.run import planned
 from gristmill.settings import Settings
-from gristmill.tracing import step
+from gristmill.steps import step
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
 

@@ -18,7 +18,7 @@ from gristmill.processors.columns import MIB, RESTING, width_of
 from gristmill.processors.contract import ROW, Again, Fit, Planned, Processor, finite
 from gristmill.processors.forms import RowsParams
 from gristmill.processors.naming import OtherDataset
-from gristmill.tracing import step
+from gristmill.steps import step
 
 REPORT = "report.json"
 MOST_PASSES = 1000

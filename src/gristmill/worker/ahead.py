@@ -9,7 +9,7 @@ from collections import deque
 # Jobs are short while the last so many of a worker took so long at most, in the mean.
 LOOKED_AT = 8
 SHORT_S = 0.1
-# How long one waits for a busy executor before it is given back; and nothing is claimed for an executor busy for longer.
+# How long one waits for a busy executor before it is given back; for an executor busy for longer nothing is claimed.
 HELD_S = 0.25
 
 

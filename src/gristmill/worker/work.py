@@ -34,8 +34,9 @@ from gristmill.processors.contract import decode_params
 from gristmill.processors.naming import pointing, with_documents
 from gristmill.processors.run import Other, Part, run
 from gristmill.settings import MIB, Settings
+from gristmill.steps import Steps
 from gristmill.telemetry import frames, get_logger
-from gristmill.tracing import Steps, within
+from gristmill.tracing import within
 from gristmill.worker.hashed import Hashed
 from gristmill.worker.place import place_of_job
 from gristmill.worker.protocol import Broken, Done, Later, Noted
