@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -155,6 +156,10 @@ class Settings(BaseSettings):
     retain_failed_s: float = Field(
         default=90 * 86400.0, ge=0, le=1e9, description="seconds failed jobs are kept; 0: for ever"
     )
+    metrics_port: Port | None = Field(
+        default=None, description="port of a worker's own /metrics, for which no key is asked; default: none"
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="address that a worker's /metrics listens on")
     scratch_dir: Path | None = Field(default=None, description="folder for temporary files; default: the system's")
 
     # Data
@@ -228,7 +233,7 @@ class Settings(BaseSettings):
         """Whether an object may become a dataset: its bucket is listed, and its key begins as is said there."""
         return any(bucket == listed and key.startswith(prefix) for listed, prefix in self._sources)
 
-    @property
+    @cached_property
     def allowed_host_names(self) -> tuple[str, ...]:
         return _listed(self.allowed_hosts.lower())
 

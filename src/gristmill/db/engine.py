@@ -11,6 +11,7 @@ security lets through (`db/fence.py`), whatever the statement says.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum, auto
@@ -22,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from gristmill import metrics
 from gristmill.db.pool import NOBODY, Driver, Lent, Pool, throw_away
 from gristmill.db.questions import Question
 from gristmill.domain.role import Role
@@ -210,6 +212,7 @@ class Database:
         """`bind`: to this owner, where connections are bound at all."""
         lent: Lent | None = None
         bind = bind and self._binding is Binding.OF_CONNECTIONS
+        began, outcome = time.perf_counter(), "ok"
         try:
             async with asyncio.timeout(deadline_s or self.deadline_s), self._pool.slots:
                 lent = await self._pool.take(self._owner if bind else None)
@@ -228,8 +231,11 @@ class Database:
         except BaseException as error:
             known = roleless(error) or unavailable(error)
             if known is not None:
+                outcome = "unavailable"
                 raise known from error
             raise
+        finally:
+            metrics.DATABASE_SECONDS.observe(time.perf_counter() - began, outcome)
 
 
 class Binding(Enum):

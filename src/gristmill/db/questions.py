@@ -65,6 +65,11 @@ LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
     FROM workers ORDER BY workers.started_at, workers.id LIMIT 1000;
 END"""
 
+_WORKER_SLOTS = """
+RETURNS TABLE (version text, workers int, slots int) LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
+    SELECT version, count(*)::int, sum(slots)::int FROM workers GROUP BY version;
+END"""
+
 # All that a user would call a change, as one number; a heartbeat is none.
 _JOB_STATES = """
 RETURNS TABLE (id uuid, state bigint) LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
@@ -107,6 +112,7 @@ class Question(Enum):
     # Counts by kind, and workers, for everybody.
     QUEUE_DEPTH = Definition("gristmill_queue_depth", (), _QUEUE_DEPTH)
     WORKERS = Definition("gristmill_workers", (), _WORKERS)
+    WORKER_SLOTS = Definition("gristmill_worker_slots", (), _WORKER_SLOTS)
     # One look for all requests that wait; each then reads its job as its owner.
     JOB_STATES = Definition("gristmill_job_states", ("ids uuid[]", "owners text[]"), _JOB_STATES)
     # Called by the statement that removes a job. A worker removes old ones by one that reads the table itself.

@@ -38,3 +38,8 @@ async def queue_depth(database: Database) -> list[KindDepth]:
 
 async def list_workers(database: Database) -> list[WorkerRow]:
     return [WorkerRow(**record) for record in await database.ask(Question.WORKERS)]
+
+
+async def count_slots(database: Database) -> dict[str, tuple[int, int]]:
+    """Version → how many workers of it were heard of lately, and how many jobs they could run at once."""
+    return {version: (workers, slots) for version, workers, slots in await database.ask(Question.WORKER_SLOTS)}

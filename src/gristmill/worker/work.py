@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -10,6 +11,7 @@ from uuid import uuid4
 import msgspec
 import polars as pl
 
+from gristmill import metrics
 from gristmill.domain.dataset import DatasetInput
 from gristmill.domain.job import INGEST_KIND, ClaimedJob, Progress
 from gristmill.domain.manifest import (
@@ -32,10 +34,12 @@ from gristmill.processors.contract import decode_params
 from gristmill.processors.naming import pointing, with_documents
 from gristmill.processors.run import Other, Part, run
 from gristmill.settings import MIB, Settings
+from gristmill.steps import Steps
 from gristmill.telemetry import frames, get_logger
+from gristmill.tracing import within
 from gristmill.worker.hashed import Hashed
 from gristmill.worker.place import place_of_job
-from gristmill.worker.protocol import Broken, Done, Later
+from gristmill.worker.protocol import Broken, Done, Later, Noted
 
 log = get_logger(__name__)
 
@@ -64,6 +68,12 @@ class Workbench:
 
     def perform(self, job: ClaimedJob, scratch: Path, on_progress: OnProgress) -> Done | Broken | Later:
         """Do the job. Whatever goes wrong becomes a problem that quotes nothing of the user's data."""
+        steps = Steps()
+        with nullcontext() if job.traceparent is None else within(job.traceparent, steps):
+            answer = self._attempt(job, scratch, on_progress)
+        return msgspec.structs.replace(answer, noted=Noted(metrics.S3_SECONDS.take(), tuple(steps.noted)))
+
+    def _attempt(self, job: ClaimedJob, scratch: Path, on_progress: OnProgress) -> Done | Broken | Later:
         try:
             scratch.mkdir()
             return Done(self._complete(job, scratch, Throttled(on_progress)))
@@ -145,7 +155,10 @@ class Workbench:
     ) -> Completed:
         processor = find(job.kind, self._processors)
         params = decode_params(processor, bytes(job.params))
-        kept = self._kept(job) if processor.recalls() else None
+        # Rows are looked at in any case where a result has some; a small dataset is then in memory, and fitted sooner
+        # than an object is fetched.
+        small = processor.makes_rows() and _is_small_dataset(job.dataset)
+        kept = self._kept(job) if processor.recalls() and not small else None
         with pointing(params):
             finished = run(
                 processor,
@@ -156,6 +169,7 @@ class Workbench:
                 progress=progress,
                 kept=kept,
                 others={name: self._other(dataset) for name, dataset in job.others.items()},
+                memory=self._settings.executor_memory_mb * MIB,
             )
         manifest = Manifest(
             bucket=bucket,
@@ -195,8 +209,7 @@ class Workbench:
         stored = dataset.parts
         if stored is None:
             raise BadData("The dataset has no parts.")
-        # Of a dataset its parts, not what was rejected; another job's result has tables alone (see db/inputs.py).
-        files = [file for file in stored.files if dataset.derived or is_part(file.name)]
+        files = _files(dataset)
         if whole and _is_small(files, columns=len(dataset.columns)):
             frames = load(self._store, stored.bucket, files)
         else:
@@ -218,6 +231,16 @@ class Throttled:
             return
         self._stage, self._next = progress.stage, now + PROGRESS_S
         self._on_progress(progress)
+
+
+def _files(dataset: DatasetInput) -> list[StoredFile]:
+    """Of a dataset its parts, not what was rejected; another job's result has tables alone (see db/inputs.py)."""
+    stored = dataset.parts
+    return [] if stored is None else [file for file in stored.files if dataset.derived or is_part(file.name)]
+
+
+def _is_small_dataset(dataset: DatasetInput) -> bool:
+    return _is_small(_files(dataset), columns=len(dataset.columns))
 
 
 def _is_small(files: Sequence[StoredFile], *, columns: int) -> bool:
@@ -256,4 +279,5 @@ def _limits(settings: Settings) -> Limits:
         max_columns=settings.max_columns,
         max_cell_bytes=settings.max_cell_bytes,
         max_expanded_bytes=settings.max_expanded_bytes,
+        memory=settings.executor_memory_mb * MIB,
     )

@@ -3,13 +3,13 @@
 Roles belong to the whole server: they are made if they are missing, and stay when this is taken back, because other
 databases may use them.
 
-Revision: 0015
+Revision: 0014
 After: 0013
 """
 
 from alembic import op
 
-revision = "0015"
+revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
