@@ -95,7 +95,7 @@ async def _schema(database: Database) -> Finding:
 async def _fence(database: Database) -> Finding:
     """Whether the API can see the rows of one owner alone, and as which roles this login may act."""
     found = await standing(database)
-    mend = "gristmill migrate, and docs/database-roles.md"
+    mend = "gristmill migrate, and docs/how-to/database-roles.md"
     if found.open_tables:
         return _bad("fence", f"no row-level security on {', '.join(found.open_tables)}", mend=mend)
     if not found.roles:
