@@ -40,8 +40,8 @@ async def check_roles(settings: Settings, roles: Sequence[str] = tuple(Role)) ->
         login = await driver.fetchval("SELECT quote_ident(current_user)")
     statements = [*(f"CREATE ROLE {name} NOLOGIN;" for name in lacking), f"GRANT {', '.join(roles)} TO {login};"]
     raise ConfigurationError(
-        "PostgreSQL lacks roles, and the login that migrates may make none (docs/how-to/database-roles.md). As one that "
-        "may:\n  " + "\n  ".join(statements)
+        "PostgreSQL lacks roles, and the login that migrates may make none (docs/how-to/database-roles.md). As one "
+        "that may:\n  " + "\n  ".join(statements)
     )
 
 
