@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gristmill.cli.output import Json, write_json
-from gristmill.cli.server import DATA_FOLDER, DataFolder, with_settings
+from gristmill.cli.server import DATA_FOLDER, DataFolder, owning, with_settings
 from gristmill.domain.key import KeyUse, Scope, make_key
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make an API key and print it, once: only its digest is kept."""
-    from gristmill.db.engine import Database
     from gristmill.db.keys import add_key
 
     scopes = scope or [Scope.READ, Scope.WRITE]
@@ -30,7 +29,7 @@ def create(
     token, key = make_key(owner, scopes, expires_at=expires_at)
 
     async def work(settings: "Settings") -> None:
-        async with Database.open(settings.for_migration()) as database:
+        async with owning(settings) as database:
             await add_key(database, key)
         told = {"id": key.id, "owner": owner, "scopes": scopes, "expires_at": expires_at, "key": token}
         write_json(told) if as_json else typer.echo(token)
@@ -40,11 +39,10 @@ def create(
 
 def list_all(data: DataFolder = DATA_FOLDER, *, as_json: Json = False) -> None:
     """List the keys that are not revoked."""
-    from gristmill.db.engine import Database
     from gristmill.db.keys import list_keys
 
     async def work(settings: "Settings") -> None:
-        async with Database.open(settings.for_migration()) as database:
+        async with owning(settings) as database:
             known = await list_keys(database)
         if as_json:
             write_json([_document(use) for use in known])
@@ -83,11 +81,10 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Make a key that takes over from another, and print it, once; the old one expires after the overlap."""
-    from gristmill.db.engine import Database
     from gristmill.db.keys import rotate_key
 
     async def work(settings: "Settings") -> int:
-        async with Database.open(settings.for_migration()) as database:
+        async with owning(settings) as database:
             token = await rotate_key(database, key_id, overlap_s=overlap_h * 3600)
         if token and as_json:
             write_json({"replaces": key_id, "key": token})
@@ -100,11 +97,10 @@ def rotate(
 
 def revoke(key_id: str, data: DataFolder = DATA_FOLDER, *, as_json: Json = False) -> None:
     """Revoke a key, at once."""
-    from gristmill.db.engine import Database
     from gristmill.db.keys import revoke_key
 
     async def work(settings: "Settings") -> int:
-        async with Database.open(settings.for_migration()) as database:
+        async with owning(settings) as database:
             known = await revoke_key(database, key_id)
         if known and as_json:
             write_json({"id": key_id, "revoked": True})

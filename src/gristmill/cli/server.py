@@ -1,8 +1,8 @@
 """What runs a server: `api`, `worker`, `run`, and what looks after it."""
 
 import os
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 from gristmill.cli.output import Json, write_json
 
 if TYPE_CHECKING:
+    from gristmill.db.engine import Database
     from gristmill.settings import Settings
 
 DATA_FOLDER = Path(".gristmill")
@@ -31,6 +32,27 @@ def with_settings(data: Path, work: "Callable[[Settings], Coroutine[Any, Any, in
         configure_logging(settings.log_level, settings.log_format)
         code = uvloop.run(work(settings))
     raise typer.Exit(code or 0)
+
+
+@asynccontextmanager
+async def owning(settings: "Settings") -> AsyncIterator["Database"]:
+    """The database as who owns its tables: API keys are nobody else's.
+
+    Raises:
+        ConfigurationError: the login is somebody else's.
+    """
+    import asyncpg
+
+    from gristmill.db.engine import Database
+    from gristmill.errors import ConfigurationError
+
+    try:
+        async with Database.open(settings.for_migration()) as database:
+            yield database
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConfigurationError(
+            "The login may not do this: give POSTGRES_MIGRATION_USER and its password (docs/how-to/database-roles.md)."
+        ) from error
 
 
 def api(data: DataFolder = DATA_FOLDER) -> None:
@@ -112,10 +134,9 @@ def audit(
 ) -> None:
     """List what happened to API keys and what was deleted, newest first."""
     from gristmill.db.audit import list_audit
-    from gristmill.db.engine import Database
 
     async def work(settings: "Settings") -> None:
-        async with Database.open(settings.for_migration()) as database:
+        async with owning(settings) as database:
             events = await list_audit(database, limit=limit)
         if as_json:
             write_json(events)
