@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from gristmill.demo import report, terminal
-from gristmill.shown import number, size
+from gristmill.shown.figures import number, size
 from gristmill.demo.run import BESIDE
 
 from .conftest import Answers

@@ -21,7 +21,7 @@ from gristmill.cli.connection import (
 from gristmill.cli.exits import Exit, exit_of_status
 from gristmill.cli.following import Following, say_why
 from gristmill.cli.output import Json, say, write_json
-from gristmill.cli.results import Out, save
+from gristmill.cli.results import Out, save, say_wrote
 
 if TYPE_CHECKING:
     from gristmill.client import Client, Dataset, Job
@@ -78,7 +78,10 @@ def submit(
     all_params, labels = given.params_of(param, params), given.labels_of(label)
     options = given.pairs_of(option, "--option")
     waiting = wait or out is not None
-    with connected(url, api_key_file) as client, Following(quiet=as_json and not sys.stderr.isatty()) as shown:
+    with (
+        connected(url, api_key_file, patient=True) as client,
+        Following(quiet=as_json and not sys.stderr.isatty()) as shown,
+    ):
         source: Dataset | str | None = dataset
         if file is not None:
             source = _sent(client, shown, file, name=name, data_format=data_format, options=options)
@@ -96,8 +99,8 @@ def submit(
             say(f"Submitted; to watch it: gristmill watch {job.id}")
             return
         code = _to_the_end(shown, job, source, timeout_s=timeout)
-        if code == Exit.OK and out is not None:
-            save(shown, job.result(), out)
+        paths = save(shown, job.result(), out) if code == Exit.OK and out is not None else []
+    say_wrote(paths)
     _tell(job, as_json=as_json)
     say_why(job.info)
     raise typer.Exit(code)
@@ -121,7 +124,7 @@ def watch(
       gristmill watch 01a2…
       gristmill watch 01a2… --events --json | jq .type
     """
-    with connected(url, api_key_file) as client:
+    with connected(url, api_key_file, patient=True) as client:
         known = client.job(job)
         if events:
             for event in known.events():
