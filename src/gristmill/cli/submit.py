@@ -30,14 +30,21 @@ Kind = Annotated[str, typer.Option("--kind", "-k", help="What is to be done.", a
 Format = Annotated[
     str | None, typer.Option("--format", help="csv, tsv, ndjson, json, parquet, arrow or xlsx. Default: by the name.")
 ]
+STDIN = Path("-")
+
+
+def _checked(file: Path | None) -> Path | None:
+    if file is not None and file != STDIN and not file.is_file():
+        raise typer.BadParameter(f"there is no file {file}")
+    return file
+
+
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait; the job goes on after that.")]
 
 
 def submit(
     *,
-    file: Annotated[
-        Path | None, typer.Argument(help="The data; - is standard input.", exists=True, dir_okay=False, allow_dash=True)
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="The data; - is standard input.", callback=_checked)] = None,
     kind: Kind,
     dataset: Annotated[
         str | None, typer.Option(help="A dataset that is there already.", autocompletion=dataset_words)
@@ -141,7 +148,7 @@ def watch(
 def _sent(
     client: "Client", shown: Following, file: Path, *, name: str | None, data_format: str | None, options: object
 ) -> "Dataset":
-    piped = str(file) == "-"
+    piped = file == STDIN
     total = None if piped else file.stat().st_size
     shown.bytes("upload", "sending", 0, total)
     dataset = client.upload(
