@@ -1,8 +1,9 @@
 """`make bench-queue`: our queue beside its peers in one run; prints tables, and the ratios beside what is wanted.
 
-make bench-queue                                           # all but the ablation: about half an hour
+make bench-queue                                           # all but the last two: about half an hour
 make bench-queue ARGS="queues --only bare gristmill --rounds 1"
 make bench-queue ARGS="ablation"                           # what each technique brings
+make bench-queue ARGS="telemetry --rounds 5"               # what metrics cost
 """
 
 import argparse
@@ -18,6 +19,7 @@ import datasets
 import held
 import pruning
 import queues
+import telemetry
 from harness import Wanted
 
 PARTS = {
@@ -26,6 +28,7 @@ PARTS = {
     "datasets": datasets.measure,
     "pruning": pruning.measure,
     "ablation": ablation.measure,
+    "telemetry": telemetry.measure,
 }
 USUAL = ("queues", "held", "datasets", "pruning")
 

@@ -17,7 +17,9 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
+from gristmill import metrics, tracing
 from gristmill.api import datasets, health, jobs, pages, processors, queue, schedules, webhooks
 from gristmill.api.access import check_access
 from gristmill.api.auth import Caller, Gate, authenticate, refuse_open_door
@@ -30,6 +32,7 @@ from gristmill.api.events import list_job_events
 from gristmill.api.headers import IS_HEAD, add_headers
 from gristmill.api.limits import Quotas, Rates
 from gristmill.api.memory import return_garbage, return_large_buffers
+from gristmill.api.metrics import QueueFigures, Watched, get_metrics, provide_queue_figures
 from gristmill.api.presigned import abort_upload, look_at_upload
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
 from gristmill.api.profile import get_profile
@@ -42,6 +45,7 @@ from gristmill.api.submit import Processors
 from gristmill.api.watch import Watcher
 from gristmill.db.engine import Database
 from gristmill.db.migrations import head_revision
+from gristmill.domain.role import Role
 from gristmill.errors import ConfigurationError, DatabaseUnavailable, GristmillError
 from gristmill.objects import ObjectStore
 from gristmill.processors import discover
@@ -56,7 +60,6 @@ if TYPE_CHECKING:
         LifeSpanScope,
         LifeSpanSend,
         Receive,
-        Scope,
         Send,
     )
 
@@ -81,7 +84,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Application(Litestar):
-    """Answers HEAD as GET (the server leaves the body out), and has no pages but ours."""
+    """Answers HEAD as GET (the server leaves the body out), watches every request, and has no pages but ours."""
 
     async def __call__(
         self,
@@ -89,10 +92,15 @@ class Application(Litestar):
         receive: "Receive | LifeSpanReceive",
         send: "Send | LifeSpanSend",
     ) -> None:
-        if scope["type"] == ScopeType.HTTP and cast("HTTPScope", scope)["method"] == HttpMethod.HEAD:
-            state = {**cast("HTTPScope", scope).get("state", {}), IS_HEAD: True}
-            scope = cast("HTTPScope", {**scope, "method": HttpMethod.GET, "state": state})
-        await super().__call__(scope, receive, send)
+        if scope["type"] != ScopeType.HTTP:
+            await super().__call__(scope, receive, send)
+            return
+        request = cast("HTTPScope", scope)
+        if request["method"] == HttpMethod.HEAD:
+            state = {**request.get("state", {}), IS_HEAD: True}
+            request = cast("HTTPScope", {**request, "method": HttpMethod.GET, "state": state})
+        watched = Watched(request, self.state.get("tracer"))
+        await watched.serve(super().__call__, cast("Receive", receive), cast("Send", send))
 
     def register(self, value: "ControllerRouterHandler") -> Any:
         # The framework's pages of the document load from other hosts, and answer 404 in HTML.
@@ -119,6 +127,7 @@ def create_app(settings: Settings) -> Litestar:
             webhooks.routes(),
             *queue.routes(),
             health.routes(),
+            get_metrics,
             pages.index,
             pages.docs,
             pages.redoc,
@@ -136,6 +145,7 @@ def create_app(settings: Settings) -> Litestar:
             "schema_head": Provide(provide_schema_head, sync_to_thread=False),
             "caller": Provide(provide_caller, sync_to_thread=False),
             "quotas": Provide(provide_quotas, sync_to_thread=False),
+            "queue_figures": Provide(provide_queue_figures, sync_to_thread=False),
             "owner": Provide(provide_owner, sync_to_thread=False),
         },
         guards=[authenticate],
@@ -171,7 +181,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
     @asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
         async with (
-            Database.open(settings, application="gristmill-api") as database,
+            Database.open(settings, application="gristmill-api", role=Role.API) as database,
             ObjectStore.open(settings) as store,
         ):
             app.state.settings = settings
@@ -182,15 +192,21 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.rates = Rates(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
             app.state.quotas = Quotas(settings, database)
             app.state.gate = Gate(settings, database)
+            app.state.queue_figures = QueueFigures(database)
+            app.state.tracer = tracing.open_tracer("gristmill-api")
             app.state.processors = discover()
             app.state.schema_head = await asyncio.to_thread(head_revision)
             app.state.document = msgspec.json.encode(app.openapi_schema.to_schema())
             app.state.methods = {route.path_format: ", ".join(route.methods) for route in app.routes if route.methods}
             await store.warm()
             return_garbage()
+            lag = asyncio.create_task(metrics.watch_lag(), name="lag")
             yield
+            lag.cancel()
             app.state.reader.close()
             await app.state.watcher.close()
+            if app.state.tracer is not None:
+                await asyncio.to_thread(app.state.tracer.close)
 
     return opened
 
@@ -200,9 +216,11 @@ def provide_settings(state: State) -> Settings:
     return settings
 
 
-def provide_database(state: State) -> Database:
+def provide_database(state: State, scope: Scope) -> Database:
+    """With the caller's rows to be seen; where nobody had to say who he is, nobody's."""
     database: Database = state.database
-    return database
+    caller: Caller | None = scope.get("user")
+    return database if caller is None else database.of(caller.owner)
 
 
 def provide_store(state: State) -> ObjectStore:
@@ -307,7 +325,7 @@ class Server(uvicorn.Server):
 
 
 async def _check_door(settings: Settings) -> None:
-    async with Database.open(settings, application="gristmill-api") as database:
+    async with Database.open(settings, application="gristmill-api", role=Role.API) as database:
         # A database that is down now is asked again at each request, and nobody gets in before it answers.
         with contextlib.suppress(DatabaseUnavailable):
             await refuse_open_door(settings, database)

@@ -32,6 +32,7 @@ from gristmill.processors.contract import Planned, PlannedStep, decode_params
 from gristmill.processors.naming import declared, pointing, with_documents
 from gristmill.processors.run import planned
 from gristmill.settings import Settings
+from gristmill.tracing import step
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
 
@@ -148,6 +149,23 @@ async def submit(
         KeyInUse: another request with the same key is under way.
         TooLarge: the documents that params name are too large.
     """
+    with step("enqueue"):
+        return await _submit(
+            database, store, settings, processors, owner=owner, requests=requests, batch=batch, keyed=keyed
+        )
+
+
+async def _submit(
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+    processors: Processors,
+    *,
+    owner: str,
+    requests: Sequence[JobRequest],
+    batch: bool,
+    keyed: Keyed | None,
+) -> list[JobRow]:
     known = await _known(database, store, processors, requests, owner=owner)
     jobs: list[NewJob] = []
     faults: list[Fault] = []

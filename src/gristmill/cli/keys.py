@@ -30,7 +30,7 @@ def create(
     token, key = make_key(owner, scopes, expires_at=expires_at)
 
     async def work(settings: "Settings") -> None:
-        async with Database.open(settings) as database:
+        async with Database.open(settings.for_migration()) as database:
             await add_key(database, key)
         told = {"id": key.id, "owner": owner, "scopes": scopes, "expires_at": expires_at, "key": token}
         write_json(told) if as_json else typer.echo(token)
@@ -44,7 +44,7 @@ def list_all(data: DataFolder = DATA_FOLDER, *, as_json: Json = False) -> None:
     from gristmill.db.keys import list_keys
 
     async def work(settings: "Settings") -> None:
-        async with Database.open(settings) as database:
+        async with Database.open(settings.for_migration()) as database:
             known = await list_keys(database)
         if as_json:
             write_json([_document(use) for use in known])
@@ -87,7 +87,7 @@ def rotate(
     from gristmill.db.keys import rotate_key
 
     async def work(settings: "Settings") -> int:
-        async with Database.open(settings) as database:
+        async with Database.open(settings.for_migration()) as database:
             token = await rotate_key(database, key_id, overlap_s=overlap_h * 3600)
         if token and as_json:
             write_json({"replaces": key_id, "key": token})
@@ -104,7 +104,7 @@ def revoke(key_id: str, data: DataFolder = DATA_FOLDER, *, as_json: Json = False
     from gristmill.db.keys import revoke_key
 
     async def work(settings: "Settings") -> int:
-        async with Database.open(settings) as database:
+        async with Database.open(settings.for_migration()) as database:
             known = await revoke_key(database, key_id)
         if known and as_json:
             write_json({"id": key_id, "revoked": True})

@@ -115,7 +115,7 @@ def audit(
     from gristmill.db.engine import Database
 
     async def work(settings: "Settings") -> None:
-        async with Database.open(settings) as database:
+        async with Database.open(settings.for_migration()) as database:
             events = await list_audit(database, limit=limit)
         if as_json:
             write_json(events)

@@ -64,7 +64,8 @@ WITH {picked}claimed AS (
         progress = NULL, updated_at = now()
     WHERE id = ANY (ARRAY ({ids}))
     RETURNING id, owner, kind, params::text AS params, attempt, max_attempts, lease, timeout_s, dataset_id,
-        input_job_id, sources::text AS sources, priority, limit_key, scheduled_at
+        input_job_id, sources::text AS sources, traceparent,
+        extract(epoch FROM now() - scheduled_at)::float8 AS waited_s, priority, limit_key, scheduled_at
 ), history AS (
     INSERT INTO job_events (job_id, owner, type, attempt, lease)
     SELECT id, owner, 'claimed', attempt, lease FROM claimed
@@ -331,7 +332,22 @@ def _place(record: asyncpg.Record) -> tuple[int, datetime, UUID]:
 
 
 def _claim(record: asyncpg.Record) -> Claim:
-    identity, owner, kind, params, attempt, most, lease, timeout_s, dataset_id, input_job_id, named, *_ = record
+    (
+        identity,
+        owner,
+        kind,
+        params,
+        attempt,
+        most,
+        lease,
+        timeout_s,
+        dataset_id,
+        input_job_id,
+        named,
+        trace,
+        waited_s,
+        *_,
+    ) = record
     return Claim(
         identity,
         owner,
@@ -344,4 +360,6 @@ def _claim(record: asyncpg.Record) -> Claim:
         dataset_id,
         input_job_id,
         sources(named),
+        trace,
+        waited_s,
     )

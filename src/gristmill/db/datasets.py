@@ -19,6 +19,7 @@ from gristmill.db.rows import DatasetRow, dataset_row
 from gristmill.domain.dataset import DataFormat, DatasetStatus
 from gristmill.domain.outcome import Canceled, Completed, Failed, Interrupted, Outcome, Retry, Snoozed
 from gristmill.errors import BadData, DatasetFailed, Problem
+from gristmill.tracing import current
 
 BEGIN_UPLOAD = "INSERT INTO uploads (owner) VALUES ($1) RETURNING id"
 TOUCH_UPLOAD = "UPDATE uploads SET touched_at = now() WHERE id = $1 RETURNING true"
@@ -35,13 +36,13 @@ WITH finished AS (
     SELECT id, owner, $3, $4, $5, $6, $7, $8, $9::jsonb, $15::jsonb, $16 FROM finished
     RETURNING id, owner
 ), ingest AS (
-    INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, priority, max_attempts, timeout_s)
-    SELECT owner, 'ingest', 1, id, $9::jsonb, 10, $10, $11 FROM added
+    INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, priority, max_attempts, timeout_s, traceparent)
+    SELECT owner, 'ingest', 1, id, $9::jsonb, 10, $10, $11, $17 FROM added
     RETURNING id, owner
 ), first_job AS (
     INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, blocked, waits_for, max_attempts,
-        timeout_s)
-    SELECT owner, $12, $13, id, $14::jsonb, true, id, $10, $11 FROM added WHERE $12::text IS NOT NULL
+        timeout_s, traceparent)
+    SELECT owner, $12, $13, id, $14::jsonb, true, id, $10, $11, $17 FROM added WHERE $12::text IS NOT NULL
     RETURNING id, owner
 ), history AS (
     INSERT INTO job_events (job_id, owner, type, attempt)
@@ -181,6 +182,7 @@ async def commit_upload(
             first_job.params.decode() if first_job else None,
             _json(labels or {}),
             expires_at,
+            current(),
         )
         if added is not None and key is not None:
             await finish_upload(driver, key, upload_id, location=f"/datasets/{upload_id}")
@@ -218,7 +220,7 @@ async def list_datasets(
     statement = (
         select(*COLUMNS)
         .where(Dataset.deleted_at.is_(None), Dataset.owner == owner)
-        .where(*labeled(Dataset.labels, labels or {}), *created.holds(Dataset.created_at))
+        .where(*labeled(Dataset, labels or {}), *created.holds(Dataset.created_at))
         .order_by(Dataset.id.desc())
         .limit(limit)
     )

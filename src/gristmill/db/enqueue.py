@@ -21,9 +21,9 @@ from gristmill.errors import InputFailed, NotFound
 ONE = """
 WITH added AS (
     INSERT INTO jobs (owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, sources, waits_for, blocked)
+        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, sources, traceparent, waits_for, blocked)
     SELECT owner, id, $3, $4, $5, $6::jsonb, $7::jsonb, $8, $9, coalesce($10, now()), $11, $12, $13, $14, $15::jsonb,
-        coalesce($16, CASE WHEN status = 'validating' THEN id END), $16 IS NOT NULL OR status = 'validating'
+        $16, coalesce($17, CASE WHEN status = 'validating' THEN id END), $17 IS NOT NULL OR status = 'validating'
     FROM datasets WHERE owner = $1 AND id = $2 AND status IN ('validating', 'ready') FOR SHARE
     RETURNING id, owner, kind, priority, limit_key, blocked, waits_for, scheduled_at, created_at
 ), history AS (
@@ -47,9 +47,9 @@ REUSING = f"""
 WITH given AS MATERIALIZED (
     SELECT uuidv7() AS id, * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::text[], $7::text[],
         $8::smallint[], $9::text[], $10::timestamptz[], $11::smallint[], $12::int[], $13::text[], $14::uuid[],
-        $15::text[], $16::uuid[])
+        $15::text[], $16::text[], $17::uuid[])
     WITH ORDINALITY AS job (dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, sources, waits_for, place)
+        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, sources, traceparent, waits_for, place)
 ), target AS MATERIALIZED (
     SELECT id, status FROM datasets WHERE owner = $1 AND id = ANY ($2) AND status IN ('validating', 'ready')
     ORDER BY id FOR SHARE
@@ -61,11 +61,13 @@ WITH given AS MATERIALIZED (
     )) ORDER BY id FOR SHARE
 ), added AS (
     INSERT INTO jobs (id, owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, sources, waits_for, blocked, reused_from,
+        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, sources, traceparent, waits_for, blocked,
+        reused_from,
         status, manifest, finished_at)
     SELECT given.id, $1, given.dataset_id, given.input_job_id, given.kind, given.kind_version, given.params::jsonb,
         given.labels::jsonb, given.priority, given.limit_key, coalesce(given.scheduled_at, now()), given.max_attempts,
-        given.timeout_s, given.reuse_key, given.webhook_id, given.sources::jsonb, {_WAITS}, {_WAITS} IS NOT NULL,
+        given.timeout_s, given.reuse_key, given.webhook_id, given.sources::jsonb, given.traceparent, {_WAITS},
+        {_WAITS} IS NOT NULL,
         twin.id,
         CASE WHEN twin.id IS NULL THEN 'pending' ELSE 'completed' END, twin.manifest,
         CASE WHEN twin.id IS NOT NULL THEN now() END
@@ -98,9 +100,10 @@ WITH leader AS (
     RETURNING id
 ), added AS (
     INSERT INTO jobs (owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, webhook_id, sources, reuse_key, reused_from, waits_for, blocked)
-    SELECT $1, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, coalesce($11, now()), $12, $13, $14, $15::jsonb, $2, id,
-        id, true
+        scheduled_at, max_attempts, timeout_s, webhook_id, sources, traceparent, reuse_key, reused_from, waits_for,
+        blocked)
+    SELECT $1, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, coalesce($11, now()), $12, $13, $14, $15::jsonb, $16,
+        $2, id, id, true
     FROM leader
     RETURNING *
 ), history AS (
@@ -218,6 +221,7 @@ async def _join_leader(driver: Driver, job: NewJob) -> JobRow | None:
         job.timeout_s,
         job.webhook_id,
         sources_of(job),
+        job.traceparent,
     )
     return None if record is None else job_row(dict(record))
 
@@ -251,5 +255,6 @@ def _values(job: NewJob, waits_for: Collection[UUID]) -> tuple[object, ...]:
         job.reuse_key,
         job.webhook_id,
         sources_of(job),
+        job.traceparent,
         job.input_job_id if job.input_job_id in waits_for else None,
     )

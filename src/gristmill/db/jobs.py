@@ -10,6 +10,7 @@ from gristmill.db.dependents import Ended, settle_dependents
 from gristmill.db.engine import Database, Driver
 from gristmill.db.filters import NO_INTERVAL, Interval, id_bounds, labeled
 from gristmill.db.models import Job
+from gristmill.db.questions import Question
 from gristmill.db.rows import JOB_COLUMNS, EventRow, JobRow, event_row, job_row
 from gristmill.domain.job import INGEST_KIND, JobStatus
 from gristmill.domain.outcome import Canceled
@@ -41,13 +42,6 @@ SELECT stopped.kind, stopped.dataset_id, stopped.status, stopped.awaited FROM st
 EVENTS = """
 SELECT id, job_id, at, type, attempt, data FROM job_events
 WHERE job_id = $1 AND owner = $2 AND id > $3 ORDER BY id LIMIT $4
-"""
-
-# All that a user would call a change, as one number; a heartbeat is none.
-STATES = """
-SELECT id, hashtextextended(ROW (status, lease, attempt, progress, cancel_requested_at, blocked, waits_for, reused_from,
-    scheduled_at, started_at, finished_at)::text, 0) AS state
-FROM jobs WHERE id = ANY ($1::uuid[]) AND owner = ANY ($2::text[])
 """
 
 # As in REUSING and JOIN_LEADER (db/enqueue.py).
@@ -82,8 +76,7 @@ async def find_twin(database: Database, reuse_key: str, *, owner: str) -> UUID |
 
 async def job_states(database: Database, ids: Collection[UUID], *, owners: Collection[str]) -> dict[UUID, int]:
     """A number for each of the jobs, another one whenever something of it has changed that its owner can see."""
-    async with database.driver() as driver:
-        records = await driver.fetch(STATES, list(ids), list(owners))
+    records = await database.ask(Question.JOB_STATES, list(ids), list(owners))
     return {record["id"]: record["state"] for record in records}
 
 
@@ -110,7 +103,7 @@ async def list_jobs(
     if dataset_id is not None:
         statement = statement.where(Job.dataset_id == dataset_id)
     statement = statement.where(
-        *labeled(Job.labels, labels or {}),
+        *labeled(Job, labels or {}),
         *created.holds(Job.created_at),
         *finished.holds(Job.finished_at),
         *id_bounds(Job.id, created, finished),

@@ -16,6 +16,7 @@ from gristmill.objects.keys import checked_prefix
 from gristmill.objects.store import ObjectStore
 from gristmill.objects.upload import OnUploadId, Stored, UploadWriter
 from gristmill.settings import MIB, Settings
+from gristmill.tracing import step
 from gristmill.writing import with_counted, write_table
 
 T = TypeVar("T")
@@ -66,9 +67,10 @@ class ObjectOutput:
         counted, heights = with_counted(frame)
         sink = _Sink(self._loop, self._writer(name, form.media_type), copy)
         try:
-            write_table(counted, cast("IO[bytes]", sink), form)  # Polars calls write, flush and close only
-            whole = sink.small()
-            stored = sink.finish() if whole is None else self._put(name, whole, form.media_type)
+            with step("write"):
+                write_table(counted, cast("IO[bytes]", sink), form)  # Polars calls write, flush and close only
+                whole = sink.small()
+                stored = sink.finish() if whole is None else self._put(name, whole, form.media_type)
         except BaseException as error:
             sink.abort(error)
             if sink.failure is not None and sink.failure is not error:
@@ -80,7 +82,9 @@ class ObjectOutput:
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
         """Write the small file `name`."""
-        self._files.append(_stored_file(name, media_type, self._put(name, content, media_type), None))
+        with step("write"):
+            stored = self._put(name, content, media_type)
+        self._files.append(_stored_file(name, media_type, stored, None))
 
     def _put(self, name: str, content: bytes, media_type: str) -> Stored:
         return self._store.small.put(self._bucket, self._prefix + name, content, media_type)

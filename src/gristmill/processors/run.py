@@ -17,6 +17,7 @@ from gristmill.processors import forms, naming
 from gristmill.processors.contract import ROW, Again, Fit, Planned, Processor, finite
 from gristmill.processors.forms import RowsParams
 from gristmill.processors.naming import OtherDataset
+from gristmill.tracing import step
 
 REPORT = "report.json"
 MOST_PASSES = 1000
@@ -67,10 +68,12 @@ def run(
     """
     if not parts:
         raise BadData("The dataset has no parts.")
-    plan = planned(processor, columns, params, {name: other.columns for name, other in others.items()})
-    plan = processor.informed(plan, _survey(params, others, progress))
+    with step("plan"):
+        plan = planned(processor, columns, params, {name: other.columns for name, other in others.items()})
+    with step("fit"):
+        plan = processor.informed(plan, _survey(params, others, progress))
+        plan, fitted = fit(processor, plan, parts, progress, kept=kept)
     rows = sum(part.rows for part in parts)
-    plan, fitted = fit(processor, plan, parts, progress, kept=kept)
     rows_out, table = _apply(
         processor, plan, fitted, parts, params=params, output=output, counter=_Counter("apply", progress)
     )
