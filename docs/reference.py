@@ -17,9 +17,9 @@ from prometheus_client import Counter, Gauge
 from pydantic_core import PydanticUndefined
 
 from gristmill import errors, metrics, telemetry
-from gristmill.cli import app
 from gristmill.api.access import ACCESS
 from gristmill.api.problems import RETRY_AFTER, STATUS
+from gristmill.cli import app
 from gristmill.domain.dataset import DatasetStatus
 from gristmill.domain.job import FINAL, TRANSITIONS, JobEvent, JobStatus
 from gristmill.errors import GristmillError

@@ -207,9 +207,7 @@ SERVER_ONLY = {"litestar", "uvicorn", "uvloop", "asyncpg", "sqlalchemy", "alembi
                "pydantic_settings", "structlog", "polars", "numpy", "zstandard", "openpyxl"}  # fmt: skip
 
 
-def test_without_extras_client_and_commands_work_and_no_server_comes_along(
-    live: System, tmp_path: Path
-) -> None:
+def test_without_extras_client_and_commands_work_and_no_server_comes_along(live: System, tmp_path: Path) -> None:
     uv = shutil.which("uv") or str(ROOT / ".uv" / "bin" / "uv")
 
     def run(*command: str | Path, code: int = 0) -> "subprocess.CompletedProcess[str]":
