@@ -25,7 +25,7 @@ unexport PYTHONHOME
 export RELOAD m
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: help setup demo test check lint format types contracts drift docs run api worker migrate migration bench bench-queue bench-data up down \
+.PHONY: help setup demo test check lint format types contracts drift docs run api worker migrate migration bench bench-queue bench-data bench-api up down \
 	reset doctor clean
 
 help: ## list these targets
@@ -86,6 +86,10 @@ bench-queue: setup ## the queue beside its peers: ARGS="--only bare gristmill --
 
 bench-data: setup ## the data plane beside its peers: ARGS="jobs --rows 15000000 --only gristmill polars"
 	@PATH="$$(dirname "$$(command -v $(UV))"):$$PATH" .venv/bin/python benches/data $(ARGS)
+
+bench-api: setup ## the API beside bare servers: ARGS="reads submits --rounds 1"; needs wrk, and brings it where it may
+	@command -v wrk >/dev/null || { $(call install,wrk); }
+	@.venv/bin/python -m benches.api $(ARGS)
 
 up: setup ## the whole thing in containers; writes .env with fresh secrets if there is none
 	@command -v docker >/dev/null || { echo 'docker is needed for this; `make run` works without' >&2; exit 1; }

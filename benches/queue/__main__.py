@@ -14,13 +14,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[2]))  # the root: what all benches share is found from there
+
 import ablation
 import datasets
 import held
 import pruning
 import queues
 import telemetry
-from harness import Wanted
+
+from benches.measuring import Wanted, ratio_table
 
 PARTS = {
     "queues": queues.measure,
@@ -54,9 +57,7 @@ def main() -> None:
             with options.out.open("a") as file:
                 file.writelines(json.dumps({"part": name, **line}) + "\n" for line in found.figures)
     print(f"\n{os.cpu_count()} cores; medians of {options.rounds}\n")
-    print("| ratio | found | wanted |\n|---|---:|---|")
-    for ratio in ratios:
-        print(f"| {ratio.what} | {ratio.found:.2f} | {ratio.wanted} |")
+    print(ratio_table(ratios))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
-from harness import ADAPTERS, Adapter, Bench, Found, median
+from harness import ADAPTERS, Adapter, Bench
 from servers import PostgresServer
+
+from benches.measuring import Found, median
 
 ALL, ALL_FEW = "all", "all,_few_slots"
 # How many jobs are put, without one technique of putting them.

@@ -6,8 +6,10 @@ The CPU time per job is the figure to look at: it depends least on what else the
 import argparse
 from pathlib import Path
 
-from harness import ADAPTERS, Adapter, Bench, Found, Wanted, median
+from harness import ADAPTERS, Adapter, Bench
 from servers import PostgresServer
+
+from benches.measuring import Found, Wanted, median
 
 WITH, WITHOUT = "with", "without"
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -232,7 +233,7 @@ class Settings(BaseSettings):
         """Whether an object may become a dataset: its bucket is listed, and its key begins as is said there."""
         return any(bucket == listed and key.startswith(prefix) for listed, prefix in self._sources)
 
-    @property
+    @cached_property
     def allowed_host_names(self) -> tuple[str, ...]:
         return _listed(self.allowed_hosts.lower())
 

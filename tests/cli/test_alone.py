@@ -21,7 +21,8 @@ from gristmill.shown.figures import ago, seconds, size
 from tests.cli.terminal import gristmill
 
 FLAWED = "station,temperature\nUlm,11.5\nBonn,\nKiel,9.8\nJena,10.4\nUlm,10.9\nBonn,11.1\nKiel,980\nJena,10.2,9\n"
-HEAVY = {"polars", "numpy", "litestar", "sqlalchemy", "asyncpg", "pydantic_settings", "structlog", "aioboto3", "uvloop"}
+DATA = {"polars", "numpy"}
+HEAVY = {"litestar", "sqlalchemy", "asyncpg", "pydantic_settings", "structlog", "aioboto3", "uvloop"}
 
 
 def invoke(*arguments: str) -> Result:
@@ -36,20 +37,31 @@ def flawed(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", [["--help"], ["submit", "--help"], ["jobs", "--url", "http://127.0.0.1:1"]])
-def test_it_starts_without_what_it_does_not_need(command: list[str]) -> None:
+def loaded_by(*command: str) -> set[str]:
+    """The packages that a command imports."""
     script = f"""
 import sys
 from gristmill.__main__ import main
-sys.argv = ["gristmill", *{command!r}]
+sys.argv = ["gristmill", *{list(command)!r}]
 try:
     main()
 except SystemExit:
     print("LOADED", *sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    loaded = set(ended.stdout.rpartition("LOADED")[2].split())
+    return set(ended.stdout.rpartition("LOADED")[2].split())
+
+
+@pytest.mark.parametrize("command", [["--help"], ["submit", "--help"], ["jobs", "--url", "http://127.0.0.1:1"]])
+def test_it_starts_without_what_it_does_not_need(command: list[str]) -> None:
+    loaded = loaded_by(*command)
     assert "typer" in loaded
+    assert not loaded & (HEAVY | DATA)
+
+
+def test_a_file_is_worked_on_without_the_servers_libraries(flawed: Path) -> None:
+    loaded = loaded_by("run-local", str(flawed), "--kind", "metrics")
+    assert "polars" in loaded
     assert not loaded & HEAVY
 
 

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from litestar import Request, Response, get
-from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.handlers.base import BaseRouteHandler
 from prometheus_client.exposition import choose_encoder
@@ -86,11 +85,6 @@ async def get_metrics(request: Request[Any, Any, Any], queue_figures: NamedDepen
     await queue_figures.refresh()
     encode, media_type = choose_encoder(request.headers.get("Accept", ""))
     return Response(encode(metrics.REGISTRY), media_type=media_type)
-
-
-def provide_queue_figures(state: State) -> QueueFigures:
-    figures: QueueFigures = state.queue_figures
-    return figures
 
 
 class Watched:

@@ -74,6 +74,17 @@ WHERE id = $1 AND status = 'validating'
 """
 
 
+GET = "SELECT {columns} FROM datasets WHERE id = $1 AND owner = $2 AND deleted_at IS NULL".format(  # noqa: S608
+    columns=", ".join(DatasetRow.__struct_fields__)
+)
+
+# To plan jobs by. The profile of a wide table may have megabytes, and what its parts are is the worker's to know.
+GET_PLANNED = "SELECT {columns} FROM datasets WHERE id = ANY ($1::uuid[]) AND owner = $2 AND deleted_at IS NULL".format(  # noqa: S608
+    columns=", ".join(
+        f"NULL AS {name}" if name in ("profile", "manifest") else name for name in DatasetRow.__struct_fields__
+    )
+)
+
 COLUMNS = tuple(Dataset.__table__.columns[name] for name in DatasetRow.__struct_fields__)
 
 
@@ -190,17 +201,15 @@ async def commit_upload(
 
 
 async def get_dataset(database: Database, dataset_id: UUID, *, owner: str) -> DatasetRow | None:
-    statement = select(*COLUMNS).where(Dataset.deleted_at.is_(None), Dataset.id == dataset_id, Dataset.owner == owner)
-    async with database.session() as session:
-        record = (await session.execute(statement)).mappings().one_or_none()
+    async with database.driver() as driver:
+        record = await driver.fetchrow(GET, dataset_id, owner)
     return None if record is None else dataset_row(dict(record))
 
 
 async def get_datasets(database: Database, ids: Sequence[UUID], *, owner: str) -> list[DatasetRow]:
-    """Those of the datasets that there are, and are this owner's."""
-    statement = select(*COLUMNS).where(Dataset.deleted_at.is_(None), Dataset.id.in_(ids), Dataset.owner == owner)
-    async with database.session() as session:
-        records = (await session.execute(statement)).mappings().all()
+    """Those of the datasets that there are, and are this owner's; without profile and manifest (None)."""
+    async with database.driver() as driver:
+        records = await driver.fetch(GET_PLANNED, ids, owner)
     return [dataset_row(dict(record)) for record in records]
 
 

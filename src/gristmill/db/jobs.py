@@ -16,6 +16,9 @@ from gristmill.domain.job import INGEST_KIND, JobStatus
 from gristmill.domain.outcome import Canceled
 
 GET = "SELECT {columns} FROM jobs WHERE id = $1 AND owner = $2".format(columns=", ".join(JOB_COLUMNS))  # noqa: S608
+GET_MANY = "SELECT {columns} FROM jobs WHERE id = ANY ($1::uuid[]) AND owner = $2".format(  # noqa: S608
+    columns=", ".join(JOB_COLUMNS)
+)
 
 # Pending: canceled here and now. Running: asked for, and the worker is told. Asked before: nothing changes.
 CANCEL = """
@@ -62,8 +65,8 @@ async def get_job(database: Database, job_id: UUID, *, owner: str) -> JobRow | N
 
 async def get_jobs(database: Database, ids: Sequence[UUID], *, owner: str) -> list[JobRow]:
     """Those of the jobs that there are, and are this owner's."""
-    async with database.session() as session:
-        records = (await session.execute(select(*COLUMNS).where(Job.id.in_(ids), Job.owner == owner))).mappings().all()
+    async with database.driver() as driver:
+        records = await driver.fetch(GET_MANY, ids, owner)
     return [job_row(dict(record)) for record in records]
 
 

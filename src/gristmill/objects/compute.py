@@ -16,7 +16,7 @@ from gristmill.objects.keys import checked_prefix
 from gristmill.objects.store import ObjectStore
 from gristmill.objects.upload import OnUploadId, Stored, UploadWriter
 from gristmill.settings import MIB, Settings
-from gristmill.tracing import step
+from gristmill.steps import step
 from gristmill.writing import with_counted, write_table
 
 T = TypeVar("T")

@@ -1,0 +1,43 @@
+"""When jobs are claimed ahead of the executors; what becomes of them is in `test_producer.py`."""
+
+from gristmill.worker.ahead import HELD_S, LOOKED_AT, SHORT_S, Ahead
+
+
+def after(*took: float) -> Ahead:
+    ahead = Ahead()
+    for lease, seconds in enumerate(took):
+        ahead.begin(lease, now=0.0)
+        ahead.end(lease, computed_s=seconds)
+    return ahead
+
+
+def test_one_for_each_that_is_busy_while_jobs_are_short() -> None:
+    ahead = after(*[SHORT_S / 2] * LOOKED_AT)
+    assert ahead.places(waiting=0, now=0.0) == 0, "those that are idle have slots of their own"
+    ahead.begin(100, now=10.0)
+    ahead.begin(101, now=10.0)
+    assert ahead.places(waiting=0, now=10.0) == 2
+    assert ahead.places(waiting=1, now=10.0) == 1
+    assert ahead.places(waiting=3, now=10.0) == 0
+    assert ahead.places(waiting=0, now=10.0 + HELD_S) == 0, "both turned out long"
+
+
+def test_none_before_enough_is_known_nor_after_a_long_one() -> None:
+    few = after(*[0.0] * (LOOKED_AT - 1))
+    few.begin(100, now=0.0)
+    assert few.places(waiting=0, now=0.0) == 0
+    mixed = after(*[0.0] * LOOKED_AT, SHORT_S * LOOKED_AT * 1.01)
+    mixed.begin(100, now=0.0)
+    assert mixed.places(waiting=0, now=0.0) == 0
+    mixed.end(100, computed_s=None)
+    assert mixed.places(waiting=0, now=0.0) == 0, "one that never computed tells nothing"
+
+
+def test_one_that_waited_for_a_busy_executor_is_late_and_none_else() -> None:
+    ahead = Ahead()
+    for lease in (1, 2, 3):
+        ahead.hold(lease, now=0.0)
+    ahead.begin(2, now=0.0)
+    ahead.forget(3)
+    assert [lease for lease in (1, 2, 3) if ahead.is_late(lease, now=HELD_S * 1.01)] == [1]
+    assert not ahead.is_late(1, now=HELD_S * 0.99)
