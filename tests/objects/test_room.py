@@ -32,12 +32,20 @@ async def test_no_more_have_a_place_than_there_are() -> None:
         place.leave()
 
 
-async def test_who_is_slow_makes_room_and_waits_for_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "SLOW_S", 0.01)
+@pytest.mark.parametrize("limit", ["IDLE_S", "SLOW_S"])
+async def test_who_is_slow_makes_room_and_waits_for_it_again(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "IDLE_S", 0.01)
+    monkeypatch.setattr(room, "SLOW_S", 60)
+    monkeypatch.setattr(room, limit, 0.01)
     places = Room(1)
     slow = await places.enter()
-    monkeypatch.setattr(room, "SLOW_S", 60)
-    fast = await places.enter()
+    begun = asyncio.create_task(places.enter())
+    while not begun.done():  # one sends nothing, the other a little all the time
+        if limit == "SLOW_S":
+            slow.used()
+        await asyncio.sleep(0.001)
+    fast = await begun
+    await fast.hold()
     full = asyncio.create_task(slow.hold())
     assert await waits(full)
     fast.leave()

@@ -8,8 +8,9 @@ import asyncio
 
 # Twelve MiB each are enough for five uploads at full speed, one part filling and one on its way.
 PARTS_AT_ONCE = 10
-# Who needs longer to fill a part waits for its client, and takes nobody's place meanwhile.
-SLOW_S = 1.0
+# Whose client sends nothing for so long, or needs so long for a part, takes nobody's place meanwhile.
+IDLE_S = 1.0
+SLOW_S = 15.0
 # So much of a part takes no place: a small object never waits.
 FREE_BYTES = 256 * 1024
 
@@ -21,7 +22,7 @@ class Room:
         self._free = asyncio.Semaphore(parts)
 
     async def enter(self) -> "Place":
-        """Wait for a place. It is lost when the part is not full after `SLOW_S`; `Place.hold` gets it back."""
+        """Wait for a place. It is lost when the part is not full in time; `Place.hold` gets it back."""
         await self._free.acquire()
         return Place(self._free)
 
@@ -32,14 +33,27 @@ class Place:
     def __init__(self, free: asyncio.Semaphore) -> None:
         self._free = free
         self._mine = True
-        self._timer = asyncio.get_running_loop().call_later(SLOW_S, self._give_back)
+        self._loop = asyncio.get_running_loop()
+        self._began = self._used = self._loop.time()
+        self._timer = self._loop.call_later(IDLE_S, self._look)
+
+    def used(self) -> None:
+        """Bytes came for the part."""
+        self._used = self._loop.time()
 
     async def hold(self) -> None:
-        """Have it until `leave`: the part is on its way now."""
+        """Have it until `leave`: the part is full."""
         self._timer.cancel()
         if not self._mine:
             await self._free.acquire()
             self._mine = True
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if now - self._used >= IDLE_S or now - self._began >= SLOW_S:
+            self._give_back()
+        else:
+            self._timer = self._loop.call_later(IDLE_S, self._look)
 
     def leave(self) -> None:
         self._timer.cancel()

@@ -115,6 +115,8 @@ class UploadWriter:
         while len(view) > 0:
             if self._place is None and self._buffer.tell() + len(view) > FREE_BYTES:
                 self._place = await self._room.enter()
+            if self._place is not None:
+                self._place.used()
             room = self._part_bytes - self._buffer.tell()
             self._buffer.write(view[:room])
             view = view[room:]
@@ -165,6 +167,8 @@ class UploadWriter:
     async def _send_buffer(self) -> None:
         if self._parts == MAX_PARTS:
             raise TooLarge(f"An object may have at most {MAX_PARTS} parts of {self._part_bytes} bytes.")
+        if self._place is not None:
+            await self._place.hold()  # before the store is waited for: it is not the client who is slow now
         if self._creating is None:
             self._creating = asyncio.create_task(self._create(), name="create-upload")
             # Shielded: cancelled here, the server would keep an upload whose id nobody knows.
@@ -173,8 +177,6 @@ class UploadWriter:
                 await self._on_upload_id(upload_id)
         upload_id = await self._creating
         await self._until_running(PARTS_IN_FLIGHT - 1)
-        if self._place is not None:
-            await self._place.hold()
         place, self._place = self._place, None
         content, self._buffer = self._buffer, io.BytesIO()
         content.seek(0)
