@@ -18,7 +18,7 @@ from litestar.di import Provide
 from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException
 
-from gristmill.api import datasets, health, jobs, pages, processors, queue, schedules, webhooks
+from gristmill.api import console, datasets, health, jobs, pages, processors, queue, schedules, webhooks
 from gristmill.api.access import check_access
 from gristmill.api.auth import Caller, Gate, authenticate, refuse_open_door
 from gristmill.api.bodies import JsonRequest
@@ -29,7 +29,9 @@ from gristmill.api.document import ROUTER_PATH, RawJson, openapi_config
 from gristmill.api.events import list_job_events
 from gristmill.api.headers import IS_HEAD, add_headers
 from gristmill.api.limits import Quotas, Rates
+from gristmill.api.live import Live, feeds, follow_jobs, follow_queue
 from gristmill.api.memory import return_garbage, return_large_buffers
+from gristmill.api.originals import download_dataset
 from gristmill.api.presigned import abort_upload, look_at_upload
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
 from gristmill.api.profile import get_profile
@@ -109,7 +111,7 @@ def create_app(settings: Settings) -> Litestar:
     app = Application(
         route_handlers=[
             datasets.routes(
-                *(get_profile, list_rows, list_rejects, download_rejects),
+                *(download_dataset, get_profile, list_rows, list_rejects, download_rejects),
                 *(update_dataset, delete_dataset, look_at_upload, abort_upload, complete_upload),
             ),
             jobs.routes(get_result, list_result_rows, list_job_events, delete_job),
@@ -117,9 +119,11 @@ def create_app(settings: Settings) -> Litestar:
             processors.routes(),
             schedules.routes(),
             webhooks.routes(),
-            *queue.routes(),
+            *queue.routes(follow_queue),
+            follow_jobs,
             health.routes(),
-            pages.index,
+            console.index,
+            console.console_file,
             pages.docs,
             pages.redoc,
             pages.openapi,
@@ -130,6 +134,7 @@ def create_app(settings: Settings) -> Litestar:
             "settings": Provide(provide_settings, sync_to_thread=False),
             "database": Provide(provide_database, sync_to_thread=False),
             "watcher": Provide(provide_watcher, sync_to_thread=False),
+            "live": Provide(provide_live, sync_to_thread=False),
             "store": Provide(provide_store, sync_to_thread=False),
             "reader": Provide(provide_reader, sync_to_thread=False),
             "processors": Provide(provide_processors, sync_to_thread=False),
@@ -178,6 +183,8 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.database = database
             app.state.store = store
             app.state.watcher = Watcher(database, interval_s=settings.watch_s)
+            app.state.live = feeds(settings, database)
+            app.state.console = await asyncio.to_thread(console.load)
             app.state.reader = PageReader(settings.page_readers, deadline_s=settings.s3_deadline_s)
             app.state.rates = Rates(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
             app.state.quotas = Quotas(settings, database)
@@ -191,6 +198,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             yield
             app.state.reader.close()
             await app.state.watcher.close()
+            await app.state.live.close()
 
     return opened
 
@@ -213,6 +221,11 @@ def provide_store(state: State) -> ObjectStore:
 def provide_watcher(state: State) -> Watcher:
     watcher: Watcher = state.watcher
     return watcher
+
+
+def provide_live(state: State) -> Live:
+    live: Live = state.live
+    return live
 
 
 def provide_reader(state: State) -> PageReader:
@@ -289,9 +302,10 @@ class Server(uvicorn.Server):
         self._app = app
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        watcher: Watcher | None = self._app.state.get("watcher")
-        if watcher is not None:
-            watcher.stop()
+        for name in ("watcher", "live"):
+            waited_for: Watcher | Live | None = self._app.state.get(name)
+            if waited_for is not None:
+                waited_for.stop()
         super().handle_exit(sig, frame)
 
     @contextlib.contextmanager

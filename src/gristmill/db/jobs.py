@@ -50,6 +50,18 @@ SELECT id, hashtextextended(ROW (status, lease, attempt, progress, cancel_reques
 FROM jobs WHERE id = ANY ($1::uuid[]) AND owner = ANY ($2::text[])
 """
 
+# The newest jobs of each owner, and all of theirs that run: those are what changes. `state` as in STATES.
+LATELY = """
+SELECT jobs.owner, jobs.id, jobs.status = 'running' AS running,
+    hashtextextended(ROW (jobs.status, lease, attempt, progress, cancel_requested_at, blocked, waits_for, reused_from,
+        scheduled_at, started_at, finished_at)::text, 0) AS state
+FROM jobs JOIN (
+    SELECT newest.id FROM unnest($1::text[]) AS owners (name)
+    CROSS JOIN LATERAL (SELECT id FROM jobs WHERE owner = owners.name ORDER BY id DESC LIMIT $2) AS newest
+    UNION SELECT id FROM jobs WHERE status = 'running' AND owner = ANY ($1)
+) AS looked_at ON looked_at.id = jobs.id
+"""
+
 # As in REUSING and JOIN_LEADER (db/enqueue.py).
 TWIN = """
 SELECT id FROM jobs WHERE owner = $1 AND reuse_key = $2 AND reused_from IS NULL
@@ -85,6 +97,18 @@ async def job_states(database: Database, ids: Collection[UUID], *, owners: Colle
     async with database.driver() as driver:
         records = await driver.fetch(STATES, list(ids), list(owners))
     return {record["id"]: record["state"] for record in records}
+
+
+async def latest_states(
+    database: Database, owners: Collection[str], *, newest: int
+) -> dict[str, dict[UUID, tuple[int, bool]]]:
+    """By owner, of the `newest` jobs and of all that run: a number as `job_states` gives it, and whether it runs."""
+    async with database.driver() as driver:
+        records = await driver.fetch(LATELY, list(owners), newest)
+    found: dict[str, dict[UUID, tuple[int, bool]]] = {owner: {} for owner in owners}
+    for record in records:
+        found[record["owner"]][record["id"]] = (record["state"], record["running"])
+    return found
 
 
 async def list_jobs(

@@ -1,5 +1,7 @@
 """What is in the queue, and who works on it."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -22,9 +24,23 @@ GROUP BY kind ORDER BY kind
 """
 
 WORKERS = """
-SELECT workers.id, workers.host, workers.pid, workers.slots, workers.version, workers.started_at, workers.heartbeat_at,
-    (SELECT count(*) FROM jobs WHERE jobs.status = 'running' AND jobs.worker_id = workers.id)::int AS running
-FROM workers ORDER BY workers.started_at, workers.id LIMIT 1000
+SELECT id, host, pid, slots, version, started_at, heartbeat_at FROM workers ORDER BY started_at, id LIMIT 1000
+"""
+
+# Through the index that holds running jobs alone.
+RUNNING = """
+SELECT worker_id, kind, attempt, started_at FROM jobs WHERE status = 'running' ORDER BY started_at, id
+"""
+
+# By minutes of the database's clock, the one that is not over yet as the last. The index is by ranges of pages, so this
+# reads about as many rows as became final in the time.
+FINISHED = """
+SELECT date_trunc('minute', finished_at) AS at, kind,
+    count(*) FILTER (WHERE status = 'completed')::int AS completed,
+    count(*) FILTER (WHERE status = 'failed')::int AS failed,
+    count(*) FILTER (WHERE status = 'canceled')::int AS canceled
+FROM jobs WHERE finished_at > date_trunc('minute', now()) - $1 * interval '1 minute'
+GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 
@@ -49,7 +65,27 @@ class WorkerRow:
     version: str
     started_at: datetime
     heartbeat_at: datetime
-    running: int
+    runs: Sequence["Running"]
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a worker runs, without whose it is."""
+
+    kind: str
+    attempt: int
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class Minute:
+    """How many jobs of a kind became final in the minute that begins `at`."""
+
+    at: datetime
+    kind: str
+    completed: int
+    failed: int
+    canceled: int
 
 
 async def queue_depth(database: Database) -> list[KindDepth]:
@@ -59,4 +95,14 @@ async def queue_depth(database: Database) -> list[KindDepth]:
 
 async def list_workers(database: Database) -> list[WorkerRow]:
     async with database.driver() as driver:
-        return [WorkerRow(**record) for record in await driver.fetch(WORKERS)]
+        workers, running = await driver.fetch(WORKERS), await driver.fetch(RUNNING)
+    runs: dict[UUID, list[Running]] = defaultdict(list)
+    for record in running:
+        runs[record["worker_id"]].append(Running(record["kind"], record["attempt"], record["started_at"]))
+    return [WorkerRow(**record, runs=runs[record["id"]]) for record in workers]
+
+
+async def finished_by_minute(database: Database, *, minutes: int) -> list[Minute]:
+    """The last `minutes` minutes and the one under way, oldest first. Jobs that were removed since are not in it."""
+    async with database.driver() as driver:
+        return [Minute(**record) for record in await driver.fetch(FINISHED, minutes)]
