@@ -124,12 +124,42 @@ LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
 END""",
     "gristmill_workers ()": """
 RETURNS TABLE (id uuid, host text, pid int, slots smallint, version text, started_at timestamptz,
-    heartbeat_at timestamptz, running int)
+    heartbeat_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
-    SELECT workers.id, workers.host, workers.pid, workers.slots, workers.version, workers.started_at,
-        workers.heartbeat_at,
-        (SELECT count(*) FROM jobs WHERE jobs.status = 'running' AND jobs.worker_id = workers.id)::int
-    FROM workers ORDER BY workers.started_at, workers.id LIMIT 1000;
+    SELECT id, host, pid, slots, version, started_at, heartbeat_at FROM workers ORDER BY started_at, id LIMIT 1000;
+END""",
+    "gristmill_worker_slots ()": """
+RETURNS TABLE (version text, workers int, slots int) LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
+    SELECT version, count(*)::int, sum(slots)::int FROM workers GROUP BY version;
+END""",
+    "gristmill_running_jobs ()": """
+RETURNS TABLE (worker_id uuid, kind text, attempt smallint, started_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
+    SELECT worker_id, kind, attempt, started_at FROM jobs WHERE status = 'running' ORDER BY started_at, id;
+END""",
+    "gristmill_finished_jobs (minutes int)": """
+RETURNS TABLE (at timestamptz, kind text, completed int, failed int, canceled int)
+LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
+    SELECT date_trunc('minute', finished_at) AS minute, kind,
+        count(*) FILTER (WHERE status = 'completed')::int,
+        count(*) FILTER (WHERE status = 'failed')::int,
+        count(*) FILTER (WHERE status = 'canceled')::int
+    FROM jobs WHERE finished_at > date_trunc('minute', now()) - minutes * interval '1 minute'
+    GROUP BY 1, 2 ORDER BY 1, 2;
+END""",
+    "gristmill_latest_jobs (owners text[], most int)": """
+RETURNS TABLE (owner text, id uuid, running boolean, state bigint)
+LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
+    SELECT jobs.owner, jobs.id, jobs.status = 'running',
+        hashtextextended(ROW (jobs.status, lease, attempt, progress, cancel_requested_at, blocked, waits_for,
+            reused_from, scheduled_at, started_at, finished_at)::text, 0)
+    FROM jobs JOIN (
+        SELECT newest.id FROM unnest(owners) AS asked (name)
+        CROSS JOIN LATERAL (
+            SELECT jobs.id FROM jobs WHERE jobs.owner = asked.name ORDER BY jobs.id DESC LIMIT most
+        ) AS newest
+        UNION SELECT jobs.id FROM jobs WHERE status = 'running' AND jobs.owner = ANY (owners)
+    ) AS looked_at ON looked_at.id = jobs.id;
 END""",
     "gristmill_job_states (ids uuid[], owners text[])": """
 RETURNS TABLE (id uuid, state bigint) LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC

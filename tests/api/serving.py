@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[2]
-START_S = 30.0
+START_S = 90.0
 STOP_S = 25.0
 PATIENCE_S = 30.0
 

@@ -36,6 +36,8 @@ OF_NO_OWNER = {
     "getProcessor",
     "getQueue",
     "getMetrics",
+    "getQueueHistory",
+    "followQueue",
     "listWorkers",
     "pauseQueue",
     "resumeQueue",
@@ -138,6 +140,8 @@ ATTEMPTS: dict[str, Callable[[Victim], list[Attempt]]] = {
         Attempt("GET", f"/jobs/{v.finished}/events"),
         Attempt("GET", f"/jobs/{v.finished}/events", {"headers": {"Accept": "text/event-stream"}}),
     ],
+    # It takes no id; whose jobs it tells of is tested with the stream (test_live.py).
+    "followJobs": lambda v: [Attempt("GET", "/events", status=406)],
     "getResult": lambda v: [
         Attempt("GET", f"/jobs/{v.finished}/result"),
         Attempt("GET", f"/jobs/{v.finished}/result?redirect=true"),
@@ -278,6 +282,7 @@ async def test_every_operation_asks_for_its_scope_and_no_other(
     none = "01900000-0000-7000-8000-000000000000"
     for name, (method, path) in operations(create_app(settings)).items():
         filled = path.replace("{limit_scope}", "kind").replace("{name}", "none").replace("{kind}", "metrics")
+        filled = filled.replace("{build}", "none")
         for part in ("job_id", "dataset_id", "schedule_id", "webhook_id", "delivery_id"):
             filled = filled.replace("{" + part + "}", none)
         assert "{" not in filled, f"say what to fill in: {filled}"

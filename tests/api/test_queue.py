@@ -16,7 +16,7 @@ from tests.db.rows import claim, enqueued, new_dataset
 async def empty(database: Database) -> AsyncIterator[None]:
     yield
     async with database.driver() as driver:
-        await driver.execute("TRUNCATE datasets, jobs, queue_limits, api_keys CASCADE")
+        await driver.execute("TRUNCATE datasets, jobs, queue_limits, api_keys, workers CASCADE")
 
 
 async def test_the_queue_says_what_waits_and_runs(client: httpx.AsyncClient, database: Database) -> None:
@@ -37,6 +37,21 @@ async def test_the_queue_says_what_waits_and_runs(client: httpx.AsyncClient, dat
     assert metrics["oldest_wait_s"] >= 0
     assert normalize["oldest_wait_s"] is None
     assert (await client.get("/workers")).json() == {"items": []}
+
+
+async def test_a_worker_says_what_it_runs_and_not_for_whom(client: httpx.AsyncClient, database: Database) -> None:
+    await enqueued(database, await new_dataset(database))
+    (job,) = await claim(database)
+    async with database.driver() as driver:
+        await driver.execute(
+            "INSERT INTO workers (id, host, pid, slots, version)"
+            " SELECT worker_id, 'mill', 7, 2, '0' FROM jobs WHERE status = 'running'"
+        )
+    (worker,) = (await client.get("/workers")).raise_for_status().json()["items"]
+    assert (worker["host"], worker["slots"], worker["running"]) == ("mill", 2, 1)
+    (running,) = worker["runs"]
+    assert (running["kind"], running["attempt"]) == (job.kind, 1)
+    assert str(job.id) not in str(worker)
 
 
 async def test_claiming_is_paused_and_resumed(client: httpx.AsyncClient, database: Database) -> None:

@@ -88,6 +88,21 @@ async def test_a_walk_meets_every_row_of_every_part_once(
     assert (await client.head(f"{path}/rows")).status_code == 200
 
 
+async def test_a_page_begins_at_any_row_and_leads_on(
+    client: httpx.AsyncClient, database: Database, store: ObjectStore, settings: Settings
+) -> None:
+    whole = pl.DataFrame({"n": range(23)})
+    path = f"{await readable(client, database, store, settings, whole[:7], whole[7:8], whole[8:])}/rows"
+    page = await read(client, path, first_row=6, limit=3)
+    assert (page["first_row"], page["rows"]) == (6, [[6], [7], [8]])
+    page = await read(client, path, first_row=6, limit=3, cursor=page["next"])
+    assert (page["first_row"], page["rows"]) == (9, [[9], [10], [11]]), "the cursor goes before"
+    for beyond in (23, 2**40):
+        page = await read(client, path, first_row=beyond)
+        assert (page["first_row"], page["rows"], "next" in page) == (23, [], False)
+    assert (await client.get(path, params={"first_row": -1})).status_code == 422
+
+
 async def test_a_page_comes_in_the_type_that_is_asked_for(
     client: httpx.AsyncClient, database: Database, store: ObjectStore, settings: Settings
 ) -> None:

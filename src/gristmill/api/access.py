@@ -36,6 +36,7 @@ ACCESS: Final[dict[str, Scope | None]] = {
     "listJobs": Scope.READ,
     "getJob": Scope.READ,
     "listEvents": Scope.READ,
+    "followJobs": Scope.READ,
     "getResult": Scope.READ,
     "listResultRows": Scope.READ,
     "cancelJob": Scope.WRITE,
@@ -61,6 +62,8 @@ ACCESS: Final[dict[str, Scope | None]] = {
     "redeliver": Scope.WRITE,
     # Queue
     "getQueue": Scope.READ,
+    "getQueueHistory": Scope.READ,
+    "followQueue": Scope.READ,
     "listWorkers": Scope.READ,
     "pauseQueue": Scope.ADMIN,
     "resumeQueue": Scope.ADMIN,
@@ -76,6 +79,7 @@ ACCESS: Final[dict[str, Scope | None]] = {
     "redoc": PUBLIC,
     "openapi": PUBLIC,
     "asset": PUBLIC,
+    "console_file": PUBLIC,
 }
 
 

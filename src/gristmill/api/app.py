@@ -20,7 +20,7 @@ from litestar.routes import HTTPRoute
 from litestar.routes.base import BaseRoute
 
 from gristmill import metrics, tracing
-from gristmill.api import datasets, health, jobs, pages, processors, queue, schedules, webhooks
+from gristmill.api import console, datasets, health, jobs, pages, processors, queue, schedules, webhooks
 from gristmill.api.access import check_access
 from gristmill.api.auth import Caller, Gate, authenticated, refuse_open_door
 from gristmill.api.bodies import JsonRequest
@@ -34,8 +34,10 @@ from gristmill.api.examples import with_examples
 from gristmill.api.headers import IS_HEAD, add_headers
 from gristmill.api.kinds import with_kinds
 from gristmill.api.limits import Quotas, Rates
+from gristmill.api.live import Live, feeds, follow_jobs, follow_queue
 from gristmill.api.memory import return_garbage, return_large_buffers
 from gristmill.api.metrics import QueueFigures, Watched, get_metrics
+from gristmill.api.originals import download_dataset
 from gristmill.api.presigned import abort_upload, look_at_upload
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
 from gristmill.api.profile import get_profile
@@ -84,7 +86,7 @@ EXPOSED = (
     "X-Request-Id",
 )
 # What handlers may ask for by name, apart from their caller.
-HELD = ("settings", "watcher", "store", "reader", "processors", "schema_head", "quotas", "queue_figures")
+HELD = ("settings", "watcher", "live", "store", "reader", "processors", "schema_head", "quotas", "queue_figures")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -127,7 +129,7 @@ def create_app(settings: Settings) -> Litestar:
     app = Application(
         route_handlers=[
             datasets.routes(
-                *(get_profile, list_rows, list_rejects, download_rejects),
+                *(download_dataset, get_profile, list_rows, list_rejects, download_rejects),
                 *(update_dataset, delete_dataset, look_at_upload, abort_upload, complete_upload),
             ),
             jobs.routes(get_result, list_result_rows, list_job_events, delete_job),
@@ -135,10 +137,12 @@ def create_app(settings: Settings) -> Litestar:
             processors.routes(),
             schedules.routes(),
             webhooks.routes(),
-            *queue.routes(),
+            *queue.routes(follow_queue),
+            follow_jobs,
             health.routes(),
             get_metrics,
-            pages.index,
+            console.index,
+            console.console_file,
             pages.docs,
             pages.redoc,
             pages.openapi,
@@ -192,6 +196,8 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.database = database
             app.state.store = store
             app.state.watcher = Watcher(database, interval_s=settings.watch_s)
+            app.state.live = feeds(settings, database)
+            app.state.console = await asyncio.to_thread(console.load)
             app.state.reader = PageReader(settings.page_readers, deadline_s=settings.s3_deadline_s)
             app.state.rates = Rates(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
             app.state.quotas = Quotas(settings, database)
@@ -210,6 +216,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             lag.cancel()
             app.state.reader.close()
             await app.state.watcher.close()
+            await app.state.live.close()
             if app.state.tracer is not None:
                 await asyncio.to_thread(app.state.tracer.close)
 
@@ -290,9 +297,10 @@ class Server(uvicorn.Server):
         self._app = app
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        watcher: Watcher | None = self._app.state.get("watcher")
-        if watcher is not None:
-            watcher.stop()
+        for name in ("watcher", "live"):
+            waited_for: Watcher | Live | None = self._app.state.get(name)
+            if waited_for is not None:
+                waited_for.stop()
         super().handle_exit(sig, frame)
 
     @contextlib.contextmanager

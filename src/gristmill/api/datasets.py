@@ -281,28 +281,6 @@ def validators(dataset: Dataset) -> dict[str, str]:
     return {"ETag": strong_etag(dataset), "Cache-Control": "private, no-cache"}
 
 
-@get(
-    "/{dataset_id:uuid}/content",
-    status_code=303,
-    operation_id="downloadDataset",
-    summary="Download the original",
-    responses=documented(404),
-    response_description="`Location` downloads the bytes as they came, under the dataset's name, for a while.",
-)
-async def download_dataset(
-    dataset_id: DatasetId,
-    database: NamedDependency[Database],
-    store: NamedDependency[ObjectStore],
-    settings: NamedDependency[Settings],
-    owner: NamedDependency[str],
-) -> Response[None]:
-    """The URL in `Location` needs no key. A dataset that has failed can be downloaded too."""
-    row = await found_dataset(database, dataset_id, owner=owner)
-    bucket = settings.s3_datasets_bucket
-    url, _ = await store.presign_get(bucket, row.original_key, filename=row.name, ttl_s=settings.presign_ttl_s)
-    return Response(None, status_code=303, headers={"Location": url})
-
-
 def summary_of(row: DatasetRow) -> DatasetSummary:
     return DatasetSummary(**_summary(row))
 
@@ -388,5 +366,5 @@ def _incoming(
 
 
 def routes(*more: Any) -> Router:
-    own = [create_dataset, list_all_datasets, look_at_dataset, download_dataset]
+    own = [create_dataset, list_all_datasets, look_at_dataset]
     return Router("/datasets", route_handlers=[*own, *more], tags=["Datasets"])

@@ -6,7 +6,6 @@ from pathlib import Path
 from litestar import MediaType, Request, Response, get
 from litestar.datastructures import State
 from litestar.params import FromPath
-from litestar.response import Redirect
 
 from gristmill.api.auth import Caller
 from gristmill.errors import NotFound
@@ -45,11 +44,6 @@ def _page(title: str, *, styles: tuple[str, ...], scripts: tuple[str, ...]) -> b
 
 SWAGGER = _page("API", styles=("swagger-ui.css",), scripts=("swagger-ui-bundle.js", "docs.js"))
 REDOC = _page("API reference", styles=("page.css",), scripts=("redoc.standalone.js", "redoc.js"))
-
-
-@get("/", include_in_schema=False)
-async def index() -> Redirect:
-    return Redirect("/docs", status_code=307)
 
 
 @get("/docs", include_in_schema=False)

@@ -16,13 +16,14 @@ from gristmill.api.paging import checked_text
 from gristmill.api.problems import documented
 from gristmill.db import limits
 from gristmill.db.engine import Database
-from gristmill.db.queue import list_workers, queue_depth
+from gristmill.db.queue import WorkerRow, finished_by_minute, list_workers, queue_depth
 from gristmill.errors import Fault, InvalidRequest, NotFound
 
 EVERYTHING = "*"
 
 LimitScope = Literal["all", "kind", "owner", "key"]
 Kind = Annotated[str | None, QueryParameter(max_length=100, description="Of this kind alone; default: all kinds.")]
+Minutes = Annotated[int, QueryParameter(ge=1, le=1440, description="So many minutes back.")]
 ScopeInPath = Annotated[
     LimitScope, PathParameter(description="What the limit is for.", examples=[Example(value="kind")])
 ]
@@ -55,8 +56,16 @@ class Queue(msgspec.Struct, frozen=True):
     kinds: tuple[KindDepth, ...]
 
 
+class Running(msgspec.Struct, frozen=True):
+    """A job that a worker runs; whose it is, is not told."""
+
+    kind: str
+    attempt: int
+    started_at: Moment
+
+
 class Worker(msgspec.Struct, frozen=True):
-    """A worker process: how many jobs it may run at once, and how many it runs."""
+    """A worker process: how many jobs it may run at once, how many it runs, and of which kinds, oldest first."""
 
     id: UUID
     host: str
@@ -66,10 +75,27 @@ class Worker(msgspec.Struct, frozen=True):
     version: str
     started_at: Moment
     heartbeat_at: Moment
+    runs: tuple[Running, ...]
 
 
 class WorkerList(msgspec.Struct, frozen=True):
     items: tuple[Worker, ...]
+
+
+class Minute(msgspec.Struct, frozen=True):
+    """How many jobs of a kind became final in the minute that begins `at`."""
+
+    at: Moment
+    kind: str
+    completed: int
+    failed: int
+    canceled: int
+
+
+class History(msgspec.Struct, frozen=True):
+    """Oldest first, the minute under way last; minutes in which nothing became final are left out."""
+
+    items: tuple[Minute, ...]
 
 
 class LimitRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,10 +130,10 @@ class LimitList(msgspec.Struct, frozen=True):
 )
 async def look_at_queue(database: NamedDependency[Database]) -> Queue:
     """Counts are exact; they are counted, so that asking costs as much as there are jobs that are not final."""
-    return await _queue(database)
+    return await queue_now(database)
 
 
-async def _queue(database: Database) -> Queue:
+async def queue_now(database: Database) -> Queue:
     known = await limits.list_limits(database)
     paused = {limit.key for limit in known if limit.paused}
     depths = await queue_depth(database)
@@ -127,10 +153,43 @@ async def _queue(database: Database) -> Queue:
     response_description="Workers that were heard of lately.",
 )
 async def look_at_workers(database: NamedDependency[Database]) -> WorkerList:
-    rows = await list_workers(database)
-    return WorkerList(
-        tuple(Worker(r.id, r.host, r.pid, r.slots, r.running, r.version, r.started_at, r.heartbeat_at) for r in rows)
+    return await workers_now(database)
+
+
+async def workers_now(database: Database) -> WorkerList:
+    return WorkerList(tuple(_worker(row) for row in await list_workers(database)))
+
+
+def _worker(row: WorkerRow) -> Worker:
+    runs = tuple(Running(job.kind, job.attempt, job.started_at) for job in row.runs)
+    return Worker(
+        row.id,
+        row.host,
+        row.pid,
+        row.slots,
+        len(runs),
+        row.version,
+        row.started_at,
+        row.heartbeat_at,
+        runs,
     )
+
+
+@get(
+    "/history",
+    operation_id="getQueueHistory",
+    summary="Look at what the queue did",
+    responses=documented(422),
+    response_description="How many jobs became final, by minute and kind.",
+)
+async def look_at_history(database: NamedDependency[Database], minutes: Minutes = 60) -> History:
+    """Of all owners. It is counted from the jobs that are still there: what was removed or forgotten is not in it."""
+    return await history_of(database, minutes=minutes)
+
+
+async def history_of(database: Database, *, minutes: int) -> History:
+    rows = await finished_by_minute(database, minutes=minutes)
+    return History(tuple(Minute(row.at, row.kind, row.completed, row.failed, row.canceled) for row in rows))
 
 
 @post(
@@ -143,7 +202,7 @@ async def look_at_workers(database: NamedDependency[Database]) -> WorkerList:
 )
 async def pause(database: NamedDependency[Database], kind: Kind = None) -> Queue:
     await limits.pause_claims(database, kind=checked_text(kind, "/query/kind"), paused=True)
-    return await _queue(database)
+    return await queue_now(database)
 
 
 @post(
@@ -156,7 +215,7 @@ async def pause(database: NamedDependency[Database], kind: Kind = None) -> Queue
 )
 async def resume(database: NamedDependency[Database], kind: Kind = None) -> Queue:
     await limits.pause_claims(database, kind=checked_text(kind, "/query/kind"), paused=False)
-    return await _queue(database)
+    return await queue_now(database)
 
 
 @get(
@@ -234,10 +293,10 @@ def _limit(limit: limits.Limit) -> Limit:
     return Limit(limit.scope, name, limit.max_running, limit.rate, limit.rate_period_s, limit.paused)
 
 
-def routes() -> list[Any]:
+def routes(*more: Any) -> list[Any]:
     queue = Router(
         "/queue",
-        route_handlers=[look_at_queue, pause, resume, look_at_limits, set_limit, drop_limit],
+        route_handlers=[look_at_queue, look_at_history, pause, resume, look_at_limits, set_limit, drop_limit, *more],
         tags=["Queue"],
     )
     return [queue, Router("/workers", route_handlers=[look_at_workers], tags=["Queue"])]

@@ -40,6 +40,8 @@ from gristmill.errors import DatasetFailed, DatasetNotReady, Fault, InvalidReque
 from gristmill.objects import read_rows
 from gristmill.settings import Settings
 
+MAX_ROW = 2**63 - 1
+
 
 class RowPage(msgspec.Struct, frozen=True, kw_only=True):
     """Rows in their order; row `i` here is row `first_row + i` of the table, which counts from 0.
@@ -65,6 +67,11 @@ Guard = Annotated[
     QueryParameter(
         description="In CSV, put an apostrophe before texts that a spreadsheet would take for a formula (=, +, -, @)."
     ),
+]
+
+
+FirstRow = Annotated[
+    int, QueryParameter(ge=0, le=MAX_ROW, description="Begin at this row, from 0; a cursor goes before.")
 ]
 
 
@@ -113,6 +120,7 @@ class Wish:
     limit: int
     cursor: str | None
     guard: bool
+    first_row: int = 0
 
 
 @get(
@@ -133,6 +141,7 @@ async def list_rows(
     owner: NamedDependency[str],
     columns: Columns = None,
     formula_guard: Guard = False,
+    first_row: FirstRow = 0,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response[RowPage]:
@@ -145,7 +154,8 @@ async def list_rows(
     files = tuple(file for file in manifest.files if is_part(file.name))
     names = tuple(column.name for column in row.columns or ())
     table = Table(f"/datasets/{dataset_id}/rows", manifest.bucket, manifest.prefix, files, names)
-    return await page_of(table, Wish(kind, columns, limit, cursor, formula_guard), settings, reader, owner=owner)
+    wish = Wish(kind, columns, limit, cursor, formula_guard, first_row)
+    return await page_of(table, wish, settings, reader, owner=owner)
 
 
 @get(
@@ -166,6 +176,7 @@ async def list_result_rows(
     owner: NamedDependency[str],
     columns: Columns = None,
     formula_guard: Guard = False,
+    first_row: FirstRow = 0,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response[RowPage]:
@@ -189,7 +200,8 @@ async def list_result_rows(
         raise NoRows(f"The result does not say which columns it has: download its files, see /jobs/{job_id}/result.")
     names = tuple(column.name for column in known)
     table = Table(f"/jobs/{job_id}/result/rows", row.manifest.bucket, row.manifest.prefix, files, names)
-    return await page_of(table, Wish(kind, columns, limit, cursor, formula_guard), settings, reader, owner=owner)
+    wish = Wish(kind, columns, limit, cursor, formula_guard, first_row)
+    return await page_of(table, wish, settings, reader, owner=owner)
 
 
 def ready(row: DatasetRow) -> tuple[DatasetRow, Manifest]:
@@ -213,7 +225,7 @@ async def page_of(table: Table, wish: Wish, settings: Settings, reader: PageRead
     # Of this attempt's files and no others: a cursor outlives neither them nor the choice of columns.
     of = f"rows of {table.prefix}"
     filters: Filters = {"columns": None if wish.columns is None else msgspec.json.encode(wish.columns).decode()}
-    first = 0
+    first = min(wish.first_row, table.rows)
     if wish.cursor is not None:
         first = int.from_bytes(decode_cursor(wish.cursor, of=of, owner=owner, filters=filters), "big")
 

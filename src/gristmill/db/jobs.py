@@ -83,6 +83,17 @@ async def job_states(database: Database, ids: Collection[UUID], *, owners: Colle
     return {record["id"]: record["state"] for record in records}
 
 
+async def latest_states(
+    database: Database, owners: Collection[str], *, newest: int
+) -> dict[str, dict[UUID, tuple[int, bool]]]:
+    """By owner, of the `newest` jobs and of all that run: a number as `job_states` gives it, and whether it runs."""
+    records = await database.ask(Question.LATEST_JOBS, list(owners), newest)
+    found: dict[str, dict[UUID, tuple[int, bool]]] = {owner: {} for owner in owners}
+    for record in records:
+        found[record["owner"]][record["id"]] = (record["state"], record["running"])
+    return found
+
+
 async def list_jobs(
     database: Database,
     *,

@@ -57,17 +57,34 @@ END"""
 
 _WORKERS = """
 RETURNS TABLE (id uuid, host text, pid int, slots smallint, version text, started_at timestamptz,
-    heartbeat_at timestamptz, running int)
+    heartbeat_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
-    SELECT workers.id, workers.host, workers.pid, workers.slots, workers.version, workers.started_at,
-        workers.heartbeat_at,
-        (SELECT count(*) FROM jobs WHERE jobs.status = 'running' AND jobs.worker_id = workers.id)::int
-    FROM workers ORDER BY workers.started_at, workers.id LIMIT 1000;
+    SELECT id, host, pid, slots, version, started_at, heartbeat_at FROM workers ORDER BY started_at, id LIMIT 1000;
 END"""
 
 _WORKER_SLOTS = """
 RETURNS TABLE (version text, workers int, slots int) LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
     SELECT version, count(*)::int, sum(slots)::int FROM workers GROUP BY version;
+END"""
+
+# Through the index that holds running jobs alone.
+_RUNNING_JOBS = """
+RETURNS TABLE (worker_id uuid, kind text, attempt smallint, started_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
+    SELECT worker_id, kind, attempt, started_at FROM jobs WHERE status = 'running' ORDER BY started_at, id;
+END"""
+
+# By minutes of the database's clock, the one that is not over yet as the last. The index is by ranges of pages, so this
+# reads about as many rows as became final in the time.
+_FINISHED_JOBS = """
+RETURNS TABLE (at timestamptz, kind text, completed int, failed int, canceled int)
+LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
+    SELECT date_trunc('minute', finished_at) AS minute, kind,
+        count(*) FILTER (WHERE status = 'completed')::int,
+        count(*) FILTER (WHERE status = 'failed')::int,
+        count(*) FILTER (WHERE status = 'canceled')::int
+    FROM jobs WHERE finished_at > date_trunc('minute', now()) - minutes * interval '1 minute'
+    GROUP BY 1, 2 ORDER BY 1, 2;
 END"""
 
 # All that a user would call a change, as one number; a heartbeat is none.
@@ -76,6 +93,22 @@ RETURNS TABLE (id uuid, state bigint) LANGUAGE sql STABLE SECURITY DEFINER BEGIN
     SELECT id, hashtextextended(ROW (status, lease, attempt, progress, cancel_requested_at, blocked, waits_for,
         reused_from, scheduled_at, started_at, finished_at)::text, 0)
     FROM jobs WHERE id = ANY (ids) AND owner = ANY (owners);
+END"""
+
+# The newest jobs of each owner, and all of theirs that run: those are what changes. `state` as above.
+_LATEST_JOBS = """
+RETURNS TABLE (owner text, id uuid, running boolean, state bigint)
+LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
+    SELECT jobs.owner, jobs.id, jobs.status = 'running',
+        hashtextextended(ROW (jobs.status, lease, attempt, progress, cancel_requested_at, blocked, waits_for,
+            reused_from, scheduled_at, started_at, finished_at)::text, 0)
+    FROM jobs JOIN (
+        SELECT newest.id FROM unnest(owners) AS asked (name)
+        CROSS JOIN LATERAL (
+            SELECT jobs.id FROM jobs WHERE jobs.owner = asked.name ORDER BY jobs.id DESC LIMIT most
+        ) AS newest
+        UNION SELECT jobs.id FROM jobs WHERE status = 'running' AND jobs.owner = ANY (owners)
+    ) AS looked_at ON looked_at.id = jobs.id;
 END"""
 
 # Under a policy the index on `sources` is of no use: its operator is not leakproof.
@@ -113,8 +146,12 @@ class Question(Enum):
     QUEUE_DEPTH = Definition("gristmill_queue_depth", (), _QUEUE_DEPTH)
     WORKERS = Definition("gristmill_workers", (), _WORKERS)
     WORKER_SLOTS = Definition("gristmill_worker_slots", (), _WORKER_SLOTS)
+    RUNNING_JOBS = Definition("gristmill_running_jobs", (), _RUNNING_JOBS)
+    FINISHED_JOBS = Definition("gristmill_finished_jobs", ("minutes int",), _FINISHED_JOBS)
     # One look for all requests that wait; each then reads its job as its owner.
     JOB_STATES = Definition("gristmill_job_states", ("ids uuid[]", "owners text[]"), _JOB_STATES)
+    # One look for all who follow their list of jobs.
+    LATEST_JOBS = Definition("gristmill_latest_jobs", ("owners text[]", "most int"), _LATEST_JOBS)
     # Called by the statement that removes a job. A worker removes old ones by one that reads the table itself.
     JOB_IS_NAMED = Definition("gristmill_job_is_named", ("job_id uuid",), _JOB_IS_NAMED)
 

@@ -1,0 +1,91 @@
+// Columns with their figures, histograms and gaps; correlations as a coloured table.
+
+import { count, figure, percent } from "./format.js";
+import { html, useState } from "./html.js";
+import { Scroll } from "./parts.js";
+
+const AT_ONCE = 24;
+const WIDTH = 240;
+const HEIGHT = 56;
+
+/** A histogram as a picture with words: `edges` has one more than `counts`. Marks are lines at a value. */
+export function Histogram({ edges, counts, marks = [], label }) {
+  const most = Math.max(1, ...counts);
+  const [low, high] = [edges[0], edges.at(-1)];
+  const x = (value) => (high > low ? ((value - low) / (high - low)) * WIDTH : WIDTH / 2);
+  const seen = marks.filter((mark) => mark.at >= low && mark.at <= high);
+  return html`<figure class="histogram">
+    <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label}>
+      ${counts.map((height, place) => {
+        const left = x(edges[place]);
+        const width = Math.max(0.5, x(edges[place + 1]) - left - 0.6);
+        const size = height ? Math.max(1, (height / most) * HEIGHT) : 0;
+        return html`<rect x=${left} y=${HEIGHT - size} width=${width} height=${size}><title>${`${figure(edges[place])} to ${figure(edges[place + 1])}: ${count(height)}`}</title></rect>`;
+      })}
+      ${seen.map((mark) => html`<line class=${mark.kind} x1=${x(mark.at)} x2=${x(mark.at)} y1="0" y2=${HEIGHT}><title>${mark.title}</title></line>`)}
+    </svg>
+    <figcaption><span>${figure(low)}</span><span>${figure(high)}</span></figcaption>
+  </figure>`;
+}
+
+export function Columns({ columns, rows }) {
+  const [shown, show] = useState(AT_ONCE);
+  return html`
+    <ul class="columns">${columns.slice(0, shown).map((column) => html`<li class="panel"><${Column} of=${column} rows=${rows} /></li>`)}</ul>
+    ${columns.length > shown && html`<p><button type="button" onClick=${() => show(shown + 4 * AT_ONCE)}>Show more of ${count(columns.length)} columns</button></p>`}
+  `;
+}
+
+function Column({ of, rows }) {
+  const missing = (of.nulls ?? 0) + (of.nan ?? 0);
+  return html`
+    <h3><bdi>${of.name}</bdi> <small>${of.type}</small></h3>
+    <p class="gaps">
+      <meter class="nulls" min="0" max=${Math.max(1, rows)} value=${missing} aria-label=${`Missing in ${of.name}`}></meter>
+      <span class=${missing ? "warn" : "muted"}>${missing ? `${percent(missing, rows)} missing` : "none missing"}</span>
+      ${typeof of.distinct === "number" && html`<span class="muted">${of.accuracy?.distinct ? "about " : ""}${count(of.distinct)} distinct</span>`}
+    </p>
+    ${of.histogram
+      ? html`<${Histogram} edges=${of.histogram.edges} counts=${of.histogram.counts} label=${`Histogram of ${of.name}, from ${figure(of.min)} to ${figure(of.max)}`} />
+          <p class="quick"><span>mean <b>${figure(of.mean)}</b></span><span>median <b>${figure(of.quantiles?.["50%"])}</b></span><span>std <b>${figure(of.std)}</b></span></p>`
+      : of.top_values?.length > 0
+        ? html`<${Top} values=${of.top_values} total=${of.count} />`
+        : null}
+    ${of.earliest !== undefined && html`<p class="quick"><span>from <b>${figure(of.earliest)}</b></span><span>to <b>${figure(of.latest)}</b></span></p>`}
+    ${of.infinities > 0 && html`<p class="warn">${count(of.infinities)} infinite</p>`}
+    ${of.constant && html`<p class="muted">always the same</p>`}
+    ${of.unique && html`<p class="muted">every value is another</p>`}
+  `;
+}
+
+function Top({ values, total }) {
+  return html`<ol class="top">
+    ${values.slice(0, 4).map(({ value, count: times }) => html`<li>
+      <span><bdi>${value === "" ? html`<i>empty</i>` : String(value)}</bdi></span>
+      <meter min="0" max=${Math.max(1, total)} value=${times} aria-label=${`${count(times)} of ${count(total)}`}></meter>
+      <small>${percent(times, total)}</small>
+    </li>`)}
+  </ol>`;
+}
+
+export function Correlations({ of }) {
+  const kinds = ["pearson", "spearman"].filter((kind) => Array.isArray(of[kind]));
+  return kinds.map((kind) => html`<${Scroll} label=${`Correlations (${kind})`}>
+    <table class="correlations">
+      <caption>${kind === "pearson" ? "Pearson" : "Spearman (ranks)"}</caption>
+      <thead><tr><td></td>${of.columns.map((name) => html`<th scope="col"><bdi>${name}</bdi></th>`)}</tr></thead>
+      <tbody>
+        ${of[kind].map((row, place) => html`<tr>
+          <th scope="row"><bdi>${of.columns[place]}</bdi></th>
+          ${row.map((value) => html`<td class=${shade(value)}>${value === null ? "–" : value.toFixed(2)}</td>`)}
+        </tr>`)}
+      </tbody>
+    </table>
+  <//>`);
+}
+
+/** Ten shades a side; the figure stands in the cell as well. */
+function shade(value) {
+  if (value === null) return "null";
+  return `${value < 0 ? "minus" : "plus"} s${Math.round(Math.abs(value) * 5)}`;
+}

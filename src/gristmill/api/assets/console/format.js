@@ -1,0 +1,85 @@
+// Figures, sizes, times and cells, as people read them.
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const NONE = "–";
+
+export function count(value) {
+  return typeof value === "number" ? whole.format(value) : NONE;
+}
+
+/** Four digits that count; very large and very small ones with an exponent. */
+export function figure(value) {
+  if (value === null || value === undefined) return NONE;
+  if (typeof value !== "number") return String(value);
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e9) return whole.format(value);
+  if (size !== 0 && (size >= 1e9 || size < 1e-4)) return value.toExponential(3);
+  return new Intl.NumberFormat("en", { maximumSignificantDigits: Math.max(4, String(Math.trunc(size)).length) }).format(value);
+}
+
+export function bytes(value) {
+  if (typeof value !== "number") return NONE;
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  let place = 0;
+  let size = value;
+  while (size >= 1000 && place < units.length - 1) {
+    size /= 1000;
+    place += 1;
+  }
+  return `${place === 0 ? size : size.toFixed(size < 10 ? 1 : 0)} ${units[place]}`;
+}
+
+export function amount(value, unit) {
+  return unit === "bytes" ? bytes(value) : `${count(value)} ${unit}`;
+}
+
+export function percent(part, total) {
+  if (!total) return "0 %";
+  const share = (100 * part) / total;
+  return `${share > 0 && share < 0.1 ? "< 0.1" : share.toFixed(share < 10 && share > 0 ? 1 : 0)} %`;
+}
+
+export function duration(seconds) {
+  if (typeof seconds !== "number" || !Number.isFinite(seconds)) return NONE;
+  if (seconds < 1) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export function between(from, to) {
+  return from && to ? duration((Date.parse(to) - Date.parse(from)) / 1000) : NONE;
+}
+
+/** The time of day; of another day with its date. */
+export function moment(text) {
+  if (!text) return NONE;
+  const at = new Date(text);
+  const today = at.toDateString() === new Date().toDateString();
+  return today ? clock.format(at) : `${day.format(at)}, ${clock.format(at)}`;
+}
+
+export function moments(text) {
+  return text ? full.format(new Date(text)) : "";
+}
+
+/** A cell of a table. Null is told apart from an empty text. */
+export function cell(value) {
+  if (value === null || value === undefined) return null;
+  if (typeof value === "object") return JSON.stringify(value);
+  return String(value);
+}
+
+export function short(id) {
+  return id.slice(-8);
+}
+
+/** A sign that can't be seen, as it is called. */
+export function sign(text) {
+  const names = { "\t": "tab", " ": "space", "": "none", ",": "comma ,", ";": "semicolon ;", "|": "pipe |" };
+  return text === null || text === undefined ? NONE : (names[text] ?? text);
+}
