@@ -35,7 +35,7 @@ def _extra() -> str:
 
 def main() -> None:
     with _plain_errors():
-        app()
+        app(prog_name="gristmill")  # by that name the shell completes it, however it was started
 
 
 if __name__ == "__main__":

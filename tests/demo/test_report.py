@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 
 from gristmill.demo import report, terminal
 from gristmill.demo.run import BESIDE
-from gristmill.shown import number, size
+from gristmill.shown.figures import number, size
 
 from .conftest import Answers
 

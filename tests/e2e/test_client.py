@@ -2,7 +2,11 @@
 
 import hashlib
 import io
+import json
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +21,7 @@ from gristmill.embedded import Endpoints
 from tests.databases import made
 from tests.e2e.system import System, running_system
 
+ROOT = Path(__file__).parents[2]
 CSV = b"speed,kind\n" + b"".join(b"%d,bird\n" % (100 + row % 7) for row in range(999)) + b"9000,bird\n"
 FAR = datetime.now(UTC) + timedelta(hours=1)
 
@@ -177,3 +182,51 @@ def test_what_the_server_refuses_is_a_problem_of_its_class(client: Client) -> No
         client.upload(CSV, name="speeds")
     with pytest.raises(ValueError, match="dataset or"):
         client.submit("metrics")
+
+
+DRIVE = """
+import os, sys, tempfile
+from gristmill import Client
+from gristmill.client.errors import NeedsPolars
+
+with Client() as client:
+    dataset = client.upload(b"n\\n" + b"1\\n2\\n3\\n" * 20 + b"99\\n", name="n.csv")
+    job = client.submit("anomalies", dataset).wait(timeout_s=60)
+    result = job.result()
+    assert [row["n"] for row in result.rows()] == [99], job.info
+    with tempfile.TemporaryDirectory() as folder:
+        assert result.download(folder).stat().st_size == result.info.main.size_bytes
+    try:
+        result.to_polars()
+    except NeedsPolars as error:
+        assert "gristmill[polars]" in str(error)
+ours = {name for name in sys.modules if name.startswith("gristmill.")}
+print(*sorted({name.partition(".")[0] for name in sys.modules} | ours))
+"""
+SERVER_ONLY = {"litestar", "uvicorn", "uvloop", "asyncpg", "sqlalchemy", "alembic", "aioboto3", "obstore", "aiohttp",
+               "pydantic_settings", "structlog", "polars", "numpy", "zstandard", "openpyxl"}  # fmt: skip
+
+
+def test_without_extras_client_and_commands_work_and_no_server_comes_along(live: System, tmp_path: Path) -> None:
+    uv = shutil.which("uv") or str(ROOT / ".uv" / "bin" / "uv")
+
+    def run(*command: str | Path, code: int = 0) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "GRISTMILL_URL": live.url}
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return ended
+
+    run(uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, ROOT)
+    run(uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "fresh")
+    here = tmp_path / "fresh" / "bin"
+    run(uv, "pip", "install", "--quiet", "--python", here / "python", next(tmp_path.glob("*.whl")))
+    installed = json.loads(run(uv, "pip", "list", "--format", "json", "--python", here / "python").stdout)
+    assert not {package["name"].replace("-", "_") for package in installed} & SERVER_ONLY
+    loaded = set(run(here / "python", "-c", DRIVE).stdout.split())
+    assert not loaded & SERVER_ONLY
+    assert {name.split(".")[1] for name in loaded if name.startswith("gristmill.")} == {"client"}
+    assert list((tmp_path / "fresh").rglob("gristmill/py.typed")), "the types come along"
+    (tmp_path / "n.csv").write_text("n\n1\n2\n")
+    assert run(here / "gristmill", "submit", "n.csv", "--kind", "metrics", "--wait").stdout.strip()
+    assert "pip install 'gristmill[server]'" in run(here / "gristmill", "api", code=2).stderr
+    assert "pip install 'gristmill[local]'" in run(here / "gristmill", "profile", "n.csv", code=2).stderr

@@ -1,6 +1,8 @@
 """When jobs are claimed ahead of the executors; what becomes of them is in `test_producer.py`."""
 
-from gristmill.worker.ahead import HELD_S, LOOKED_AT, SHORT_S, Ahead
+import pytest
+
+from gristmill.worker.ahead import AHEAD_S, HELD_S, LOOKED_AT, MOST_EACH, Ahead
 
 
 def after(*took: float) -> Ahead:
@@ -11,14 +13,17 @@ def after(*took: float) -> Ahead:
     return ahead
 
 
-def test_one_for_each_that_is_busy_while_jobs_are_short() -> None:
-    ahead = after(*[SHORT_S / 2] * LOOKED_AT)
+@pytest.mark.parametrize(
+    ("seconds", "each"), [(0.0, MOST_EACH), (AHEAD_S / 100, MOST_EACH), (AHEAD_S / 3.5, 3), (AHEAD_S * 1.01, 0)]
+)
+def test_as_many_as_run_in_a_tenth_of_a_second_for_each_that_is_busy(seconds: float, each: int) -> None:
+    ahead = after(*[seconds] * LOOKED_AT)
     assert ahead.places(waiting=0, now=0.0) == 0, "those that are idle have slots of their own"
     ahead.begin(100, now=10.0)
     ahead.begin(101, now=10.0)
-    assert ahead.places(waiting=0, now=10.0) == 2
-    assert ahead.places(waiting=1, now=10.0) == 1
-    assert ahead.places(waiting=3, now=10.0) == 0
+    assert ahead.places(waiting=0, now=10.0) == 2 * each
+    assert ahead.places(waiting=each, now=10.0) == each
+    assert ahead.places(waiting=each + 1, now=10.0) == 0, "more than half are there"
     assert ahead.places(waiting=0, now=10.0 + HELD_S) == 0, "both turned out long"
 
 
@@ -26,7 +31,7 @@ def test_none_before_enough_is_known_nor_after_a_long_one() -> None:
     few = after(*[0.0] * (LOOKED_AT - 1))
     few.begin(100, now=0.0)
     assert few.places(waiting=0, now=0.0) == 0
-    mixed = after(*[0.0] * LOOKED_AT, SHORT_S * LOOKED_AT * 1.01)
+    mixed = after(*[0.0] * LOOKED_AT, AHEAD_S * LOOKED_AT * 1.01)
     mixed.begin(100, now=0.0)
     assert mixed.places(waiting=0, now=0.0) == 0
     mixed.end(100, computed_s=None)

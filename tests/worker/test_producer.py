@@ -10,13 +10,14 @@ import pytest
 from gristmill.db import claims
 from gristmill.db.engine import Database
 from gristmill.db.inputs import Inputs
+from gristmill.db.limits import Limit, set_limit
 from gristmill.db.outcomes import rescue_jobs
 from gristmill.domain.job import JobStatus
 from gristmill.domain.manifest import Manifest
 from gristmill.domain.outcome import Completed
 from gristmill.objects import ObjectStore
 from gristmill.settings import MIB, Settings
-from gristmill.worker.ahead import LOOKED_AT
+from gristmill.worker.ahead import LOOKED_AT, MOST_EACH
 from gristmill.worker.attempt import Attempt, Attempts, StopReason
 from gristmill.worker.cleaner import Cleaner
 from gristmill.worker.completer import Completer
@@ -148,21 +149,34 @@ async def test_an_executor_that_goes_away_leaves_its_job_to_another(bench: Bench
     assert await shop.slots.take() is attempt
 
 
-async def test_while_jobs_are_short_one_is_claimed_ahead_and_given_back_untouched(bench: Bench, shop: Shop) -> None:
+async def test_while_jobs_are_short_some_are_claimed_ahead_and_given_back_untouched(bench: Bench, shop: Shop) -> None:
     dataset_id = await ingested(bench)
     async with shop.working():
         await shop.do_short_ones(bench, dataset_id)
-        first, second, third = [await bench.job(dataset_id) for _ in range(3)]
+        first, *ahead, last = [await bench.job(dataset_id) for _ in range(2 + MOST_EACH)]
         running = await shop.slots.take()
         assert running.job.id == first
-        await until(lambda: is_running(bench, second), "one is claimed for the time after")
+        await until(lambda: is_held(shop, ahead[-1]), "some are claimed for the time after")
         # The one that runs turns out long.
-        await until(lambda: tended(shop, bench, second), "what was claimed ahead is given back")
-        assert (await bench.look(second)).attempt == 0
-        assert shop.slots.free == 0
-        assert await bench.events(third) == ["created"], "one for each executor"
+        await until(lambda: tended(shop, bench, ahead[-1]), "what was claimed ahead is given back")
+        assert [(await bench.look(job_id)).attempt for job_id in ahead] == [0] * MOST_EACH
+        assert shop.slots.free + shop.slots.soon == 0
+        assert await bench.events(last) == ["created"], "a stated number of them"
         shop.slots.release(running)
-        assert (await shop.slots.take()).job.id == second
+        assert (await shop.slots.take()).job.id == ahead[0]
+
+
+async def test_nothing_is_claimed_ahead_while_limits_say_how_many_may_run(bench: Bench, shop: Shop) -> None:
+    dataset_id = await ingested(bench)
+    await set_limit(bench.database, Limit("kind", "metrics", max_running=5))
+    async with shop.working():
+        await shop.do_short_ones(bench, dataset_id)
+        for _ in range(3):
+            await bench.job(dataset_id)
+        running = await shop.slots.take()
+        assert (await shop.slots.take()).job.id != running.job.id
+        assert shop.slots.soon > 0
+        assert await running_jobs(bench) == 2
 
 
 async def test_a_job_claimed_ahead_is_taken_next_or_canceled(bench: Bench, shop: Shop) -> None:
@@ -208,7 +222,7 @@ async def is_running(bench: Bench, job_id: UUID) -> bool:
 
 
 async def is_held(shop: Shop, job_id: UUID) -> bool:
-    return shop.slots.free == 0 and any(attempt.job.id == job_id for attempt in shop.attempts)
+    return any(attempt.job.id == job_id for attempt in shop.attempts)
 
 
 async def tended(shop: Shop, bench: Bench, job_id: UUID) -> bool:

@@ -49,6 +49,7 @@ KEYS: dict[str, Callable[..., None]] = {
 
 app = typer.Typer(
     help="Gristmill turns uploaded datasets into results.",
+    epilog="Exit codes: 0 done, 1 failed, 2 misused, 3 unreachable, 4 refused, 5 canceled, 6 timed out, 130 stopped.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -75,7 +76,4 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Gristmill turns uploaded datasets into results.
-
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 unreachable, 4 refused, 5 canceled, 6 timed out, 130 interrupted.
-    """
+    """Gristmill turns uploaded datasets into results."""

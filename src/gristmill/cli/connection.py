@@ -12,15 +12,22 @@ from gristmill.cli.exits import Exit, exit_of_error
 from gristmill.cli.output import fail, say
 
 if TYPE_CHECKING:
-    from gristmill.client import Client, Retry
+    from gristmill.client import Client
 
 PANEL = "Server"
 DEFAULT_URL = "http://127.0.0.1:8000"
 KEY_VARIABLE = "GRISTMILL_API_KEY"
 QUICK_S = 1.0
 
+
+def _checked(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise typer.BadParameter("it begins with http:// or https://")
+    return url
+
+
 Url = Annotated[
-    str, typer.Option("--url", envvar="GRISTMILL_URL", help="The server.", rich_help_panel=PANEL, show_envvar=True)
+    str, typer.Option("--url", envvar="GRISTMILL_URL", help="The server.", rich_help_panel=PANEL, callback=_checked)
 ]
 KeyFile = Annotated[
     Path | None,
@@ -41,18 +48,21 @@ def key_of(file: Path | None) -> str | None:
 
 
 @contextmanager
-def connected(url: str, key_file: Path | None, *, retry: "Retry | None" = None) -> Iterator["Client"]:
-    """A client. What it raises in the block becomes a line and an exit code."""
+def connected(url: str, key_file: Path | None, *, patient: bool = False) -> Iterator["Client"]:
+    """A client. What it raises in the block becomes a line and an exit code. `patient`: a restart of the server is
+    waited for; else who looks is told soon.
+    """
     import httpx
 
-    from gristmill.client import Client, ClientError
+    from gristmill.client import Client, ClientError, Retry
 
+    retry = Retry(attempts=7) if patient else Retry(attempts=3, base_s=0.2)
     try:
         with Client(url, api_key=key_of(key_file), retry=retry) as client:
             yield client
     except ClientError as error:
         fail(str(error), exit_of_error(error))
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+    except httpx.InvalidURL as error:
         fail(f"--url: {error}", Exit.USAGE)
 
 

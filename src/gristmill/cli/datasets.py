@@ -8,7 +8,7 @@ import typer
 from gristmill.cli.connection import DEFAULT_URL, KeyFile, Url, connected
 from gristmill.cli.jobs import Labels, Limit
 from gristmill.cli.output import Json, write_json, write_table
-from gristmill.shown import ago, number, size
+from gristmill.shown.figures import ago, number, size
 
 
 def datasets(

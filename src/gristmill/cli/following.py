@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from gristmill.cli.output import err, say
-from gristmill.shown import Board, number, seconds, size
+from gristmill.shown.figures import number, seconds, size
 
 if TYPE_CHECKING:
     from gristmill.client import Dataset, Job, JobInfo
@@ -14,6 +14,8 @@ class Following:
     """Bars while the block runs; plain lines where standard error is no terminal; nothing with `quiet`."""
 
     def __init__(self, *, quiet: bool = False) -> None:
+        from gristmill.shown.board import Board
+
         self._board = None if quiet else Board(err())
 
     def __enter__(self) -> Self:

@@ -18,7 +18,7 @@ from gristmill.cli.connection import (
 from gristmill.cli.exits import Exit
 from gristmill.cli.following import Following
 from gristmill.cli.output import Json, printable, say, write_json, write_table
-from gristmill.shown import ago, seconds
+from gristmill.shown.figures import ago, seconds
 
 if TYPE_CHECKING:
     from gristmill.client import JobInfo

@@ -14,7 +14,7 @@ from gristmill.cli.exits import Exit
 from gristmill.cli.output import Json, err, fail, say, write_json, write_table
 from gristmill.cli.results import Out, is_folder
 from gristmill.cli.submit import Format
-from gristmill.shown import Board, number
+from gristmill.shown.figures import number
 
 if TYPE_CHECKING:
     from gristmill.domain.job import Progress
@@ -134,6 +134,8 @@ def _bars(*, quiet: bool) -> Iterator[Any]:
     if quiet and not sys.stderr.isatty():
         yield lambda name, at: None
         return
+    from gristmill.shown.board import Board
+
     with Board(err()) as board:
         seen: list[str] = []
 

@@ -9,7 +9,7 @@ import typer
 from gristmill.cli.connection import DEFAULT_URL, JobId, KeyFile, Url, connected
 from gristmill.cli.following import Following
 from gristmill.cli.output import Json, say, write_json, write_table
-from gristmill.shown import number, size
+from gristmill.shown.figures import number, size
 
 if TYPE_CHECKING:
     from gristmill.client import Result
@@ -44,11 +44,12 @@ def result(
       gristmill result 01a2… -o results/
       gristmill result 01a2… --report | jq .rows_flagged
     """
-    with connected(url, api_key_file) as client:
+    with connected(url, api_key_file, patient=True) as client:
         found = client.job(job).result()
         if out is not None:
             with Following(quiet=as_json and not sys.stderr.isatty()) as shown:
-                save(shown, found, out)
+                paths = save(shown, found, out)
+            say_wrote(paths)
         if report:
             write_json(found.report())
         elif as_json:
@@ -72,9 +73,12 @@ def save(shown: Following, result: "Result", out: str) -> list[Path]:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         paths = [result.download(out, on_received=received)]
     shown.done("download", f"{size(total)} checked")
+    return paths
+
+
+def say_wrote(paths: list[Path]) -> None:
     for path in paths:
         say(f"wrote {path}")
-    return paths
 
 
 def is_folder(out: str) -> bool:

@@ -21,7 +21,7 @@ from gristmill.cli.connection import (
 from gristmill.cli.exits import Exit, exit_of_status
 from gristmill.cli.following import Following, say_why
 from gristmill.cli.output import Json, say, write_json
-from gristmill.cli.results import Out, save
+from gristmill.cli.results import Out, save, say_wrote
 
 if TYPE_CHECKING:
     from gristmill.client import Client, Dataset, Job
@@ -30,14 +30,21 @@ Kind = Annotated[str, typer.Option("--kind", "-k", help="What is to be done.", a
 Format = Annotated[
     str | None, typer.Option("--format", help="csv, tsv, ndjson, json, parquet, arrow or xlsx. Default: by the name.")
 ]
+STDIN = Path("-")
+
+
+def _checked(file: Path | None) -> Path | None:
+    if file is not None and file != STDIN and not file.is_file():
+        raise typer.BadParameter(f"there is no file {file}")
+    return file
+
+
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait; the job goes on after that.")]
 
 
 def submit(
     *,
-    file: Annotated[
-        Path | None, typer.Argument(help="The data; - is standard input.", exists=True, dir_okay=False, allow_dash=True)
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="The data; - is standard input.", callback=_checked)] = None,
     kind: Kind,
     dataset: Annotated[
         str | None, typer.Option(help="A dataset that is there already.", autocompletion=dataset_words)
@@ -78,7 +85,10 @@ def submit(
     all_params, labels = given.params_of(param, params), given.labels_of(label)
     options = given.pairs_of(option, "--option")
     waiting = wait or out is not None
-    with connected(url, api_key_file) as client, Following(quiet=as_json and not sys.stderr.isatty()) as shown:
+    with (
+        connected(url, api_key_file, patient=True) as client,
+        Following(quiet=as_json and not sys.stderr.isatty()) as shown,
+    ):
         source: Dataset | str | None = dataset
         if file is not None:
             source = _sent(client, shown, file, name=name, data_format=data_format, options=options)
@@ -96,8 +106,8 @@ def submit(
             say(f"Submitted; to watch it: gristmill watch {job.id}")
             return
         code = _to_the_end(shown, job, source, timeout_s=timeout)
-        if code == Exit.OK and out is not None:
-            save(shown, job.result(), out)
+        paths = save(shown, job.result(), out) if code == Exit.OK and out is not None else []
+    say_wrote(paths)
     _tell(job, as_json=as_json)
     say_why(job.info)
     raise typer.Exit(code)
@@ -121,7 +131,7 @@ def watch(
       gristmill watch 01a2…
       gristmill watch 01a2… --events --json | jq .type
     """
-    with connected(url, api_key_file) as client:
+    with connected(url, api_key_file, patient=True) as client:
         known = client.job(job)
         if events:
             for event in known.events():
@@ -138,7 +148,7 @@ def watch(
 def _sent(
     client: "Client", shown: Following, file: Path, *, name: str | None, data_format: str | None, options: object
 ) -> "Dataset":
-    piped = str(file) == "-"
+    piped = file == STDIN
     total = None if piped else file.stat().st_size
     shown.bytes("upload", "sending", 0, total)
     dataset = client.upload(

@@ -15,7 +15,7 @@ import typer
 from gristmill.cli.connection import DEFAULT_URL, KeyFile, Url, connected
 from gristmill.cli.jobs import progress
 from gristmill.cli.output import Json, out, table_of, write_json
-from gristmill.shown import ago, number, seconds
+from gristmill.shown.figures import ago, number, seconds
 
 if TYPE_CHECKING:
     from gristmill.client import Client, JobInfo, Queue, Worker

@@ -1,8 +1,6 @@
 """The schema, the buckets, the secrets: what is set up once, and what changes it."""
 
-import asyncio
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +40,8 @@ def migration(
     data: DataFolder = DATA_FOLDER,
 ) -> None:
     """Write a new migration from the difference between the models and the database."""
+    import asyncio
+
     from alembic import command
 
     from gristmill.bootstrap import configured
@@ -54,6 +54,8 @@ def migration(
 
 def check_migrations(data: DataFolder = DATA_FOLDER) -> None:
     """Fail when the models say something that no migration does."""
+    import asyncio
+
     from alembic import command
 
     from gristmill.bootstrap import configured
@@ -74,6 +76,8 @@ def reset(data: DataFolder = DATA_FOLDER) -> None:
 
 def write_secrets(file: Annotated[Path, typer.Option(help="Where to write them.")] = Path(".env")) -> None:
     """Write generated passwords and a first API key for a deployment; an existing file stays as it is."""
+    import secrets
+
     from gristmill.domain.key import Scope, make_key
 
     if file.exists():

@@ -103,7 +103,7 @@ class Exchange:
     def _unreachable(self, request: Request, error: Exception) -> Unreachable:
         # The URL of an object lets everybody in who has it.
         who = "The object store" if request.to_store else self._url
-        return Unreachable(f"{who} does not answer: {str(error) or type(error).__name__}.")
+        return Unreachable(f"{who} does not answer: {(str(error) or type(error).__name__).rstrip('.')}.")
 
 
 def new_key() -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from gristmill.demo.answers import column_of, method_name
-from gristmill.shown import number
+from gristmill.shown.figures import number
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from gristmill.demo.chart import Chart
-from gristmill.shown import number
+from gristmill.shown.figures import number
 
 USUAL = "#5b8db8"
 FLAGGED = "#d1344b"

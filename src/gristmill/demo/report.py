@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gristmill.client import DatasetInfo
 from gristmill.demo.answers import method_name
-from gristmill.shown import number
+from gristmill.shown.figures import number
 
 MOST_ROWS = 5
 

@@ -18,7 +18,8 @@ from gristmill.demo.chart import chart
 from gristmill.demo.tour import SPEED, Findings, tour
 from gristmill.errors import GristmillError
 from gristmill.processes import Processes, Program
-from gristmill.shown import Board, size
+from gristmill.shown.board import Board
+from gristmill.shown.figures import size
 
 BESIDE = ("Aircraft Make Model", "Phase of flight", "Wildlife Species")
 WIDEST = 110

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gristmill.demo.chart import Chart
-from gristmill.shown import number
+from gristmill.shown.figures import number
 
 USUAL, FLAGGED = "░", "█"  # told apart without colours too
 LIFT = 0.3  # a single value, whose logarithm is 0, still gets a bar

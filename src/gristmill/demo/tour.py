@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from gristmill.client import Client, ClientError, Dataset, DatasetInfo, Job, JobInfo, Result, ResultInfo
-from gristmill.shown import Board, number, size
+from gristmill.shown.board import Board
+from gristmill.shown.figures import number, size
 
 POLL_S = 0.1
 SETTLE_LIMIT_S = 120.0

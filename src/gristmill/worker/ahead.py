@@ -1,15 +1,18 @@
-"""How far a worker claims ahead of its executors: one job for each that is busy, while jobs are short.
+"""How far a worker claims ahead of its executors: while jobs are short, what they run in the next tenth of a second.
 
-Between two short jobs an executor would wait for the next claim about as long as it computes. A job that is claimed
-ahead counts as running, keeps nobody else's place for long, and is given back where the job before it turns out long.
+Between two short jobs an executor would wait for the next claim, which can take as long as a job does. A job that is
+claimed ahead counts as running. It is given back, untouched, where the job before it turns out long.
 """
 
 from collections import deque
 
-# Jobs are short while the last so many of a worker took so long at most, in the mean.
+# What the last so many jobs of a worker took tells of the next one.
 LOOKED_AT = 8
-SHORT_S = 0.1
-# How long one waits for a busy executor before it is given back; for an executor busy for longer nothing is claimed.
+# How much work is claimed ahead for each busy executor, and how many jobs that is at most. Of one job alone, a third
+# of the next ones were late: the executors take turns at what is there.
+AHEAD_S = 0.1
+MOST_EACH = 8
+# How long a job waits for busy executors before it is given back; for one that is busy for longer nothing is claimed.
 HELD_S = 0.25
 
 
@@ -41,12 +44,19 @@ class Ahead:
         self._held.pop(lease, None)
 
     def places(self, *, waiting: int, now: float) -> int:
-        """How many more could be claimed ahead, where so many wait already."""
-        if len(self._took) < LOOKED_AT or sum(self._took) > SHORT_S * LOOKED_AT:
-            return 0
-        lately = sum(now - since < HELD_S for since in self._busy.values())
-        return max(0, lately - waiting)
+        """How many more to claim, where so many wait already. None while half of them are there: a claim of many
+        costs hardly more than a claim of one.
+        """
+        most = self._each() * sum(now - since < HELD_S for since in self._busy.values())
+        missing = max(0, most - waiting)
+        return missing if 2 * missing >= most else 0
 
     def is_late(self, lease: int, *, now: float) -> bool:
         """Whether it was claimed ahead and has waited too long."""
         return now - self._held.get(lease, now) > HELD_S
+
+    def _each(self) -> int:
+        """Jobs for each busy executor."""
+        if len(self._took) < LOOKED_AT:
+            return 0
+        return int(min(MOST_EACH, AHEAD_S * LOOKED_AT / max(sum(self._took), 1e-9)))

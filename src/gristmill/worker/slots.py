@@ -27,11 +27,16 @@ class Slots(Protocol):
 
     @property
     def free(self) -> int:
-        """How many jobs could begin now, or soon."""
+        """How many jobs could begin now."""
+        ...
+
+    @property
+    def soon(self) -> int:
+        """How many more are likely to begin in a moment, when those before them have ended."""
         ...
 
     async def fill(self, attempts: Sequence[Attempt]) -> None:
-        """Begin these attempts, at most as many as were `free`. Each ends in the completer."""
+        """Begin these attempts, at most as many as were `free` or `soon` to be. Each ends in the completer."""
         ...
 
 
@@ -50,10 +55,10 @@ class Hire(Protocol):
 
 
 class ExecutorSlots:
-    """One slot for each executor that waits for a job, and one for each that is busy while jobs are short.
+    """One slot for each executor that waits for a job. Executors `take`; `on_free` is called when there is one more.
 
-    Executors `take`; `on_free` is called when there may be one more. A job begins when it fits into the worker's
-    memory beside those that run.
+    A job begins when it fits into the worker's memory beside those that run. While jobs are short, some are claimed
+    ahead and wait in line (see `ahead.py`).
     """
 
     def __init__(self, inputs: Inputs, completer: Completer, room: Room, *, on_free: Callable[[], None]) -> None:
@@ -66,12 +71,23 @@ class ExecutorSlots:
 
     @property
     def free(self) -> int:
-        """Executors that wait for a job: none is coming to them, or only such as others may pass. And those that are
-        busy with a short one, as far as nothing is held for them.
-        """
-        if not self._room.open:
+        """Executors that wait for a job: none is coming to them, or only such as others may pass."""
+        return len(self._takers) if self._room.open else 0
+
+    @property
+    def soon(self) -> int:
+        """Jobs that are missing in line for busy executors, while jobs are short."""
+        if self._takers and not self._room.open:
             return 0
-        return len(self._takers) + self._ahead.places(waiting=len(self._room), now=time.monotonic())
+        return self._ahead.places(waiting=len(self._room), now=time.monotonic())
+
+    def take_ready(self) -> Attempt | None:
+        """As `take`, where a job is there already."""
+        if self._takers or (attempt := self._room.admit()) is None:
+            return None
+        self._ahead.begin(attempt.job.lease, now=time.monotonic())
+        self._on_free()
+        return attempt
 
     async def take(self) -> Attempt:
         """The next job for an executor that is ready for it. Its memory is taken until `release`."""
@@ -170,8 +186,11 @@ class ExecutorSlots:
                 return
 
     def _note_held(self) -> None:
-        """Executors wait as well: those in line wait for memory, whatever they waited for before."""
-        for attempt in self._room:
+        """Executors wait as well: those in line wait for memory, whatever they waited for before.
+
+        Of those claimed ahead, as many as may be held; the rest is given back in time.
+        """
+        for attempt in self._room.held:
             self._ahead.forget(attempt.job.lease)
             if attempt.held_first():
                 log.info("job.held", job_id=str(attempt.job.id), lease=attempt.job.lease, bytes=attempt.need)

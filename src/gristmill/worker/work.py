@@ -75,7 +75,6 @@ class Workbench:
 
     def _attempt(self, job: ClaimedJob, scratch: Path, on_progress: OnProgress) -> Done | Broken | Later:
         try:
-            scratch.mkdir()
             return Done(self._complete(job, scratch, Throttled(on_progress)))
         except Snooze as error:
             return Later(error.delay_s)
@@ -92,6 +91,7 @@ class Workbench:
     def _ingest(
         self, job: ClaimedJob, scratch: Path, output: ObjectOutput, progress: OnProgress, *, bucket: str, prefix: str
     ) -> Completed:
+        scratch.mkdir()
         dataset = self._fetched(job, bucket)
         key = original_key(str(dataset.id))
         original = Hashed(lambda: ObjectSource(self._store, self._loop, bucket, key))
