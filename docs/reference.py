@@ -17,9 +17,9 @@ from prometheus_client import Counter, Gauge
 from pydantic_core import PydanticUndefined
 
 from gristmill import errors, metrics, telemetry
-from gristmill.__main__ import app
 from gristmill.api.access import ACCESS
 from gristmill.api.problems import RETRY_AFTER, STATUS
+from gristmill.cli import app, exits
 from gristmill.domain.dataset import DatasetStatus
 from gristmill.domain.job import FINAL, TRANSITIONS, JobEvent, JobStatus
 from gristmill.errors import GristmillError
@@ -72,6 +72,7 @@ def _default(value: object) -> str:
 def command_line() -> Iterator[str]:
     yield "# Command line\n"
     yield "`make setup` puts `gristmill` into `.venv/bin/`. Every command has `--help`.\n"
+    yield f"## Exit codes\n\n{inspect.cleandoc(exits.__doc__ or '').partition(chr(10))[2].strip()}\n"
     yield from _command(typer.main.get_command(app), ("gristmill",))
 
 
@@ -81,7 +82,10 @@ def _command(command: Any, path: Sequence[str]) -> Iterator[str]:
     if len(path) > 1:
         yield f"\n{'#' * min(len(path), 4)} `{' '.join(path)}`\n"
     if command.help:
-        yield f"{inspect.cleandoc(command.help)}\n"
+        prose, _, examples = inspect.cleandoc(command.help).partition("\b\n")
+        yield f"{prose.strip()}\n"
+        if examples:
+            yield f"```console\n{inspect.cleandoc(examples.partition(chr(10))[2])}\n```\n"
     rows = [row for parameter in command.params for row in _parameter(parameter, context)]
     if rows:
         yield from table(("argument or option", "default", "what it is"), rows)

@@ -11,8 +11,8 @@ import typer
 
 from docs import reference
 from docs.examples import gaps, gaps_cases
-from gristmill.__main__ import app
 from gristmill.api.problems import STATUS
+from gristmill.cli import app
 from gristmill.domain.column import Column
 from gristmill.domain.job import TRANSITIONS
 from gristmill.domain.output import OutputFormat

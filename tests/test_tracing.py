@@ -8,6 +8,7 @@ import structlog
 
 from gristmill import tracing
 from gristmill.errors import ConfigurationError
+from gristmill.steps import Steps, step
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GIVEN = f"00-{TRACE}-{SPAN}-01"
@@ -36,18 +37,18 @@ def test_a_header_is_passed_on_or_left(header: str | None, expected: str | None)
 
 
 def test_within_a_trace_jobs_carry_it_lines_name_it_and_steps_are_noted() -> None:
-    steps = tracing.Steps()
-    with tracing.within(GIVEN, steps):
+    noted = Steps()
+    with tracing.within(GIVEN, noted):
         assert tracing.current() == GIVEN
         assert structlog.contextvars.get_contextvars()["trace_id"] == TRACE
-        with tracing.step("first"):
+        with step("first"):
             pass
-        with pytest.raises(KeyError), tracing.step("second"):
+        with pytest.raises(KeyError), step("second"):
             raise KeyError
-    with tracing.step("outside"):
+    with step("outside"):
         pass
-    assert [step.name for step in steps.noted] == ["first", "second"]
-    assert all(step.began_ns <= step.ended_ns for step in steps.noted)
+    assert [one.name for one in noted.noted] == ["first", "second"]
+    assert all(one.began_ns <= one.ended_ns for one in noted.noted)
     assert tracing.current() is None
     assert "trace_id" not in structlog.contextvars.get_contextvars()
 

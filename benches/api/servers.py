@@ -103,13 +103,7 @@ class Services:
     def make_dataset(self, api: Running) -> None:
         """Upload a small dataset and have a worker read it."""
         with self.worker(), Client(api.url) as client:
-            dataset = client.upload(CSV, name="towns")
-            deadline = time.monotonic() + READY_S
-            while not dataset.settled:
-                assert time.monotonic() < deadline, "the dataset was not read in time"
-                time.sleep(0.1)
-                dataset = client.dataset(dataset.id)
-        assert dataset.status == "ready"
+            dataset = client.upload(CSV, name="towns").wait(timeout_s=READY_S)
         self.dataset_id = UUID(dataset.id)
 
     def make_jobs(self, count: int) -> list[UUID]:

@@ -65,6 +65,8 @@ async def _look(name: str, look: Callable[[], Awaitable[Finding]]) -> Finding:
         return _bad(name, f"no answer within {LOOK_S:.0f} s", mend="is the service up, and not frozen?")
     except DatabaseUnavailable as error:
         return _bad(name, error.detail, mend="check POSTGRES_HOST, POSTGRES_PORT and that PostgreSQL runs")
+    except asyncpg.InsufficientPrivilegeError:
+        return _bad(name, "this login may not look", mend="gristmill migrate, and docs/how-to/database-roles.md")
     except GristmillError as error:
         return _bad(name, error.detail, mend="see the README's troubleshooting")
 
@@ -95,7 +97,7 @@ async def _schema(database: Database) -> Finding:
 async def _fence(database: Database) -> Finding:
     """Whether the API can see the rows of one owner alone, and as which roles this login may act."""
     found = await standing(database)
-    mend = "gristmill migrate, and docs/database-roles.md"
+    mend = "gristmill migrate, and docs/how-to/database-roles.md"
     if found.open_tables:
         return _bad("fence", f"no row-level security on {', '.join(found.open_tables)}", mend=mend)
     if not found.roles:

@@ -7,21 +7,20 @@ of both, with or without OpenTelemetry. Spans are made where OTEL_EXPORTER_OTLP_
                                               run ─▶ read, plan, fit, write (executor)
 
 An executor knows nothing of OpenTelemetry: it notes when its steps began and ended, and the supervisor makes spans of
-them. Without an endpoint nothing of it is imported, and a step costs one look at a context variable.
+them (`steps.py`). Without an endpoint nothing of it is imported.
 """
 
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, Protocol
 
-import msgspec
 import structlog
 
 from gristmill.errors import ConfigurationError
+from gristmill.steps import Recorder, recorded
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 # https://www.w3.org/TR/trace-context/ 3.2; what a later version adds comes after the flags and is left out.
@@ -60,22 +59,7 @@ class Tracer(Protocol):
         ...
 
 
-class Step(msgspec.Struct, frozen=True, gc=False):
-    """A step of an executor: when it began and ended, in ns since 1970."""
-
-    name: str
-    began_ns: int
-    ended_ns: int
-
-
-class Recorder(Protocol):
-    """What becomes of the steps of a request or job."""
-
-    def step(self, name: str) -> AbstractContextManager[None]: ...
-
-
 _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
-_recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 
 def accepted(header: str | None) -> str | None:
@@ -100,34 +84,12 @@ def trace_fields(traceparent: str | None) -> dict[str, str]:
 @contextmanager
 def within(traceparent: str, recorder: Recorder | None = None) -> Iterator[None]:
     """What happens in here belongs to that span: jobs carry it, log lines name its trace, steps go to `recorder`."""
-    token, recording = _traceparent.set(traceparent), _recorder.set(recorder)
+    token = _traceparent.set(traceparent)
     try:
-        with structlog.contextvars.bound_contextvars(**trace_fields(traceparent)):
+        with recorded(recorder), structlog.contextvars.bound_contextvars(**trace_fields(traceparent)):
             yield
     finally:
-        _recorder.reset(recording)
         _traceparent.reset(token)
-
-
-def step(name: str) -> AbstractContextManager[None]:
-    """Note a step of the request or job that is under way, if anybody wants to know."""
-    recorder = _recorder.get()
-    return nullcontext() if recorder is None else recorder.step(name)
-
-
-class Steps:
-    """Notes steps one after the other, to be told elsewhere."""
-
-    def __init__(self) -> None:
-        self.noted: list[Step] = []
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        began_ns = time.time_ns()
-        try:
-            yield
-        finally:
-            self.noted.append(Step(name, began_ns, time.time_ns()))
 
 
 class Spans:

@@ -27,6 +27,35 @@ SELECT proname, has_function_privilege('public', oid, 'EXECUTE') FROM pg_proc
 WHERE pronamespace = 'public'::regnamespace AND prosecdef
 """
 
+KEPT_FROM_API = (
+    "SELECT secret_sha256 FROM api_keys",
+    "UPDATE api_keys SET revoked_at = NULL",
+    "SELECT FROM audit_events",
+    "DELETE FROM datasets",
+    "UPDATE job_events SET type = 'completed'",
+    "SELECT nextval('job_leases')",
+    "SELECT FROM rate_claims",
+    "SELECT job_id FROM lost_attempts",
+    "UPDATE workers SET heartbeat_at = now()",
+    "TRUNCATE jobs",
+    "CREATE TABLE mine (id int)",
+    "ALTER TABLE jobs DISABLE ROW LEVEL SECURITY",
+    "CREATE POLICY mine ON jobs USING (true)",
+    "DROP TABLE jobs",
+    "CREATE FUNCTION mine () RETURNS int LANGUAGE sql RETURN 1",
+)
+KEPT_FROM_WORKERS = (
+    "SELECT secret_sha256 FROM api_keys",
+    "SELECT * FROM gristmill_key('k')",
+    "UPDATE webhooks SET url = 'https://example.org'",
+    "INSERT INTO queue_limits (scope, name) VALUES ('all', '')",
+    "DELETE FROM datasets",
+    "SELECT FROM audit_events",
+    "TRUNCATE jobs",
+    "CREATE TABLE mine (id int)",
+    "ALTER TABLE jobs DISABLE ROW LEVEL SECURITY",
+)
+
 
 @pytest.fixture
 async def api(settings: Settings, database: Database) -> AsyncIterator[Database]:
@@ -106,50 +135,25 @@ async def test_what_goes_around_the_fence_is_a_closed_list(database: Database) -
     assert {tuple(row) for row in found} == {(question.value.name, False) for question in Question}
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT secret_sha256 FROM api_keys",
-        "UPDATE api_keys SET revoked_at = NULL",
-        "SELECT FROM audit_events",
-        "DELETE FROM datasets",
-        "UPDATE job_events SET type = 'completed'",
-        "SELECT nextval('job_leases')",
-        "SELECT FROM rate_claims",
-        "SELECT job_id FROM lost_attempts",
-        "UPDATE workers SET heartbeat_at = now()",
-        "TRUNCATE jobs",
-        "CREATE TABLE mine (id int)",
-        "ALTER TABLE jobs DISABLE ROW LEVEL SECURITY",
-        "CREATE POLICY mine ON jobs USING (true)",
-        "DROP TABLE jobs",
-        "CREATE FUNCTION mine () RETURNS int LANGUAGE sql RETURN 1",
-    ],
-)
-async def test_the_api_may_not(settings: Settings, statement: str) -> None:
-    async with Database.open(settings, role=Role.API) as api, api.of("ann").driver() as driver:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await driver.execute(statement)
+async def allowed(settings: Settings, role: Role, statements: tuple[str, ...]) -> list[str]:
+    """Those of the statements that are not refused for lack of rights."""
+    found = []
+    async with Database.open(settings, role=role) as acting, acting.of("ann").driver() as driver:
+        for statement in statements:
+            try:
+                await driver.execute(statement)
+            except asyncpg.InsufficientPrivilegeError:
+                continue
+            found.append(statement)
+    return found
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT secret_sha256 FROM api_keys",
-        "SELECT * FROM gristmill_key('k')",
-        "UPDATE webhooks SET url = 'https://example.org'",
-        "INSERT INTO queue_limits (scope, name) VALUES ('all', '')",
-        "DELETE FROM datasets",
-        "SELECT FROM audit_events",
-        "TRUNCATE jobs",
-        "CREATE TABLE mine (id int)",
-        "ALTER TABLE jobs DISABLE ROW LEVEL SECURITY",
-    ],
-)
-async def test_a_worker_may_not(settings: Settings, statement: str) -> None:
-    async with Database.open(settings, role=Role.WORKER) as worker, worker.driver() as driver:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await driver.execute(statement)
+async def test_the_api_may_do_no_more_than_it_needs(settings: Settings) -> None:
+    assert await allowed(settings, Role.API, ("SELECT FROM jobs", *KEPT_FROM_API)) == ["SELECT FROM jobs"]
+
+
+async def test_a_worker_may_do_no_more_than_it_needs(settings: Settings) -> None:
+    assert await allowed(settings, Role.WORKER, ("SELECT FROM jobs", *KEPT_FROM_WORKERS)) == ["SELECT FROM jobs"]
 
 
 async def test_a_worker_sees_the_rows_of_all_owners(settings: Settings, database: Database) -> None:

@@ -8,10 +8,14 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 
+from gristmill import doctor
+from gristmill.cli.server import owning
 from gristmill.db.engine import Database
 from gristmill.db.fence import standing
+from gristmill.db.keys import list_keys
 from gristmill.db.logins import check_roles, let_log_in
 from gristmill.db.questions import Question
+from gristmill.domain.key import KeyUse
 from gristmill.domain.role import Role
 from gristmill.embedded import Endpoints
 from gristmill.errors import ConfigurationError, NotReady
@@ -47,9 +51,26 @@ async def test_a_login_without_the_roles_is_told_so(settings: Settings, login: s
     async with Database.open(as_login(settings, login), role=Role.API) as api:
         with pytest.raises(NotReady, match="roles"):
             await api.ask(Question.KEYS_EXIST)
-    async with Database.open(as_login(settings, login)) as plain:
-        found = await standing(plain)
-    assert (found.login, found.roles, found.owns_tables) == (login, (), False)
+    lacking = {finding.name: finding for finding in await doctor.examine(as_login(settings, login))}
+    assert not lacking["fence"].well
+    assert lacking["fence"].seen == f"{login} may act as none of gristmill_api, gristmill_worker"
+    fence = next(finding for finding in await doctor.examine(settings) if finding.name == "fence")
+    assert (fence.well, fence.seen) == (
+        True,
+        "gristmill acts as gristmill_api or gristmill_worker, and owns the tables",
+    )
+
+
+async def test_keys_are_for_who_owns_the_tables(settings: Settings, login: str) -> None:
+    alone = as_login(settings, login).model_copy(update={"postgres_migration_user": None})
+    with pytest.raises(ConfigurationError, match="POSTGRES_MIGRATION_USER"):
+        await known_keys(alone)
+    assert await known_keys(as_login(settings, login)) == []
+
+
+async def known_keys(settings: Settings) -> list[KeyUse]:
+    async with owning(settings) as database:
+        return await list_keys(database)
 
 
 async def test_a_login_of_its_own_has_one_role_and_no_other(

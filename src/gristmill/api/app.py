@@ -27,9 +27,12 @@ from gristmill.api.bodies import JsonRequest
 from gristmill.api.changes import update_dataset
 from gristmill.api.completion import complete_upload
 from gristmill.api.compression import compression_config
-from gristmill.api.document import ROUTER_PATH, RawJson, openapi_config
+from gristmill.api.descriptions import KINDS
+from gristmill.api.document import ROUTER_PATH, Structs, completed, openapi_config
 from gristmill.api.events import list_job_events
+from gristmill.api.examples import with_examples
 from gristmill.api.headers import IS_HEAD, add_headers
+from gristmill.api.kinds import with_kinds
 from gristmill.api.limits import Quotas, Rates
 from gristmill.api.memory import return_garbage, return_large_buffers
 from gristmill.api.metrics import QueueFigures, Watched, get_metrics
@@ -158,7 +161,7 @@ def create_app(settings: Settings) -> Litestar:
         request_class=JsonRequest,
         request_max_body_size=settings.max_body_bytes,
         openapi_config=openapi_config(),
-        plugins=[RawJson()],
+        plugins=[Structs(*KINDS.values())],
         logging_config=None,
         cors_config=_cors_config(settings),
         compression_config=compression_config(),
@@ -197,7 +200,8 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.tracer = tracing.open_tracer("gristmill-api")
             app.state.processors = discover()
             app.state.schema_head = await asyncio.to_thread(head_revision)
-            app.state.document = msgspec.json.encode(app.openapi_schema.to_schema())
+            document = completed(app.openapi_schema.to_schema(), app.plugins.get(Structs))
+            app.state.document = msgspec.json.encode(with_examples(with_kinds(document, app.state.processors)))
             app.state.methods = {route.path_format: ", ".join(route.methods) for route in app.routes if route.methods}
             await store.warm()
             return_garbage()

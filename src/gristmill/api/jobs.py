@@ -17,7 +17,7 @@ from litestar.params import BodyKwarg, QueryParameter
 from gristmill.api import examples
 from gristmill.api.auth import Caller, admission
 from gristmill.api.conditions import IfNoneMatch, Prefer, applied, matches, preferred_wait, weak_etag
-from gristmill.api.document import JobId, JsonObject
+from gristmill.api.document import JobId, JsonObject, Moment
 from gristmill.api.filters import (
     CreatedAfter,
     CreatedBefore,
@@ -85,12 +85,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress | None
     error: ProblemDetails | None
     result: ResultSummary | None
-    created_at: datetime
-    updated_at: datetime
-    scheduled_at: datetime
-    started_at: datetime | None
-    cancel_requested_at: datetime | None
-    finished_at: datetime | None
+    created_at: Moment
+    updated_at: Moment
+    scheduled_at: Moment
+    started_at: Moment | None
+    cancel_requested_at: Moment | None
+    finished_at: Moment | None
     links: dict[str, str]
 
 

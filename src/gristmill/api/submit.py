@@ -33,7 +33,7 @@ from gristmill.processors.contract import Planned, PlannedStep, decode_params
 from gristmill.processors.naming import declared, pointing, with_documents
 from gristmill.processors.run import planned
 from gristmill.settings import Settings
-from gristmill.tracing import step
+from gristmill.steps import step
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
 
@@ -45,7 +45,7 @@ HeldProcessors = SkipValidation[Processors]
 
 
 def _no_params() -> JsonObject:
-    return JsonObject(b"{}")
+    return msgspec.Raw(b"{}")
 
 
 class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,7 +210,7 @@ async def plan_job(
         kind_version=job.kind_version,
         dataset_id=job.dataset_id,
         input_job_id=job.input_job_id,
-        params=JsonObject(job.params),
+        params=msgspec.Raw(job.params),
         max_attempts=job.max_attempts,
         timeout_s=job.timeout_s,
         steps=None if plan is None else plan.outline(),

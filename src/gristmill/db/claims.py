@@ -144,6 +144,8 @@ class Claimer:
         self._after: Lane | None = None
         # Seconds until there may be more, as the last claim saw it; None: nothing is known to come.
         self.next_due_s: float | None = None
+        # Whether the last claim found limits on how many may run or start.
+        self.limited = False
 
     async def claim(self, limit: int) -> list[Claim]:
         """Claim up to `limit` due jobs: each gets a new lease and a history event, in one statement for all.
@@ -155,6 +157,7 @@ class Claimer:
         claimed: list[Claim] = []
         async with self._database.driver() as driver:
             known = await limits.limits(driver)
+            self.limited = any(item.max_running is not None or item.rate is not None for item in known)
             if not any(item.paused for item in known if item.scope == "all"):
                 async for lanes in self._pages(driver, known):
                     claimed += await self._claim_from(driver, lanes, known, limit - len(claimed))

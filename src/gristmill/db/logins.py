@@ -40,8 +40,8 @@ async def check_roles(settings: Settings, roles: Sequence[str] = tuple(Role)) ->
         login = await driver.fetchval("SELECT quote_ident(current_user)")
     statements = [*(f"CREATE ROLE {name} NOLOGIN;" for name in lacking), f"GRANT {', '.join(roles)} TO {login};"]
     raise ConfigurationError(
-        "PostgreSQL lacks roles, and the login that migrates may not make any (docs/database-roles.md). As one that "
-        "may:\n  " + "\n  ".join(statements)
+        "PostgreSQL lacks roles, and the login that migrates may make none (docs/how-to/database-roles.md). As one "
+        "that may:\n  " + "\n  ".join(statements)
     )
 
 
@@ -63,7 +63,7 @@ async def let_log_in(settings: Settings) -> None:
 async def _let_log_in(driver: Driver, role: Role, password: str) -> None:
     if not await driver.fetchval(MAY_ALTER, role):
         raise ConfigurationError(
-            f"A password for {role} is given, and the login that migrates may not set one (docs/database-roles.md)."
+            f"A password for {role} is given, and the login that migrates may set none (docs/how-to/database-roles.md)."
         )
     await driver.execute(f"ALTER ROLE {role} LOGIN PASSWORD '{scram_verifier(password, os.urandom(16))}'")
 

@@ -29,14 +29,14 @@ class Target:
 
 
 def write_parts(
-    spill: Spill, targets: Sequence[Target], scratch: Path, output: Output, progress: OnProgress
+    spill: Spill, targets: Sequence[Target], scratch: Path, output: Output, progress: OnProgress, *, memory: int
 ) -> tuple[tuple[Column, ...], Profile]:
     """Write every part; an empty table is one part of no rows.
 
     Raises InternalError if a cast made a null that was not in the data, or a row went missing: nothing is silent.
     """
     empty = _empty(spill, targets)
-    parts = Parts(empty.schema, scratch, output)
+    parts = Parts(empty.schema, scratch, output, memory)
     done = 0
 
     def seen(frame: pl.DataFrame) -> pl.DataFrame:

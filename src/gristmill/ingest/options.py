@@ -108,10 +108,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `max_expansion_ratio` is expanded over compressed size, looked at once 64 MiB are expanded. `block_bytes` is how
     much text is parsed at a time, and with it most of the memory used. A row longer than `max_row_bytes` is rejected.
+    `memory` is what this process may take. Of a wide table a part has fewer rows than `part_rows`: `part_cells`.
     """
 
     part_rows: int = 1_000_000
     part_bytes: int = 1024 * MIB
+    part_cells: int = 64 * 1024 * 1024
+    memory: int = 512 * MIB
     max_columns: int = 10_000
     max_cell_bytes: int = MIB
     max_row_bytes: int = 16 * MIB
@@ -120,3 +123,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_footer_bytes: int = 64 * MIB
     max_batch_bytes: int = 256 * MIB
     block_bytes: int = 8 * MIB
+
+    def rows_of_part(self, columns: int) -> int:
+        """Rows of a part, at most. What tells where its columns are (its footer) grows with the square of the columns,
+        and is read for each page and by each look at a few columns: with 2,000 columns, 3 MiB for 33,000 rows.
+        """
+        return max(1, min(self.part_rows, self.part_cells // max(1, columns)))

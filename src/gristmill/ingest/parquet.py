@@ -81,7 +81,7 @@ class ParquetTable:
             )
         names, warnings = settle_names(given)
         schema = pl.Schema(dict(zip(names, given.dtypes(), strict=True)))
-        parts = Parts(schema, self._path.parent, output)
+        parts = Parts(schema, self._path.parent, output, self._limits.memory)
         done = 0
         renamed = {old: new for old, new in zip(given, names, strict=True) if old != new}
 
@@ -91,9 +91,10 @@ class ParquetTable:
             progress(Progress("type", done, rows))
             return frame
 
-        for start in range(0, max(rows, 1), self._limits.part_rows):
-            part = self.scan().slice(start, self._limits.part_rows).rename(renamed)
-            expected = min(self._limits.part_rows, rows - start)
+        most = self._limits.rows_of_part(len(given))
+        for start in range(0, max(rows, 1), most):
+            part = self.scan().slice(start, most).rename(renamed)
+            expected = min(most, rows - start)
             self._write(part.map_batches(seen, schema=schema, streamable=True), parts, expected)
         self.drop()
         return parts.columns, parts.profile(progress), warnings

@@ -12,7 +12,7 @@ from gristmill.domain.manifest import KEPT_NAME, MSGPACK, part_name
 from gristmill.domain.output import OnProgress, Output
 from gristmill.processors.contract import finite
 from gristmill.processors.metrics import Metrics, MetricsParams
-from gristmill.processors.run import Part, fit
+from gristmill.processors.run import Part, fit, within
 
 STAGE = "profile"
 FULL_COLUMNS = 100
@@ -37,11 +37,12 @@ class Parts:
     job then has nothing to read.
     """
 
-    def __init__(self, schema: Mapping[str, pl.DataType], scratch: Path, output: Output) -> None:
+    def __init__(self, schema: Mapping[str, pl.DataType], scratch: Path, output: Output, memory: int) -> None:
         self.rows = 0
         self.columns = tuple(Column(name, str(kind)) for name, kind in schema.items())
         self._scratch = scratch
         self._output = output
+        self._memory = memory
         self._copies: list[tuple[Path, int]] = []
 
     def write(self, frame: pl.LazyFrame) -> int:
@@ -57,7 +58,8 @@ class Parts:
         """The figures of what was written; kept as an object beside the parts. Removes the copies."""
         metrics = Metrics()
         parts = [Part(pl.scan_parquet(path, glob=False), rows) for path, rows in self._copies]
-        plan, fitted = fit(metrics, metrics.plan(self.columns, MetricsParams()), parts, progress, stage=STAGE)
+        wanted = within(metrics, metrics.plan(self.columns, MetricsParams()), self._memory)
+        plan, fitted = fit(metrics, wanted, parts, progress, stage=STAGE)
         kept = metrics.keep(plan, fitted)
         if len(kept) <= KEPT_BYTES:
             self._output.document(KEPT_NAME, kept, MSGPACK)

@@ -234,7 +234,9 @@ def _read_array(pieces: Iterator[bytes], task: _Task) -> _FirstPass:
 def _finish_text(loaded: _FirstPass, task: _Task) -> Ingested:
     rejects = loaded.rejects
     rejects.check(rows_read=loaded.rows_read)
-    columns, profile = write_parts(loaded.spill, loaded.targets, task.scratch, task.output, task.progress)
+    columns, profile = write_parts(
+        loaded.spill, loaded.targets, task.scratch, task.output, task.progress, memory=task.limits.memory
+    )
     rejects.write(task.output)
     return _ingested(
         columns,

@@ -99,7 +99,11 @@ class Spill:
             if not self.parts or self._full(self.parts[-1]):
                 self.parts.append(Part())
             part = self.parts[-1]
-            taken = frame.head(self._limits.part_rows - part.rows)
+            most = self._limits.rows_of_part(frame.width)
+            if part.rows >= most:  # of a JSON text, columns come as they are met
+                part = Part()
+                self.parts.append(part)
+            taken = frame.head(most - part.rows)
             frame = frame.slice(taken.height)
             path = self._scratch / f"spill-{self._files:06d}.arrow"
             self._files += 1

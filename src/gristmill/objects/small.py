@@ -21,7 +21,7 @@ from gristmill.errors import GristmillError, NotFound, StoreUnavailable
 from gristmill.objects.connection import without_proxy
 from gristmill.objects.faults import GONE, REFUSED, UNREACHABLE
 from gristmill.objects.upload import Stored
-from gristmill.tracing import step
+from gristmill.steps import step
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig

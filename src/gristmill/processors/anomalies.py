@@ -19,13 +19,15 @@ from gristmill.processors.anomaly_params import (
     own_of,
 )
 from gristmill.processors.bounds import THRESHOLDS, Bounds
-from gristmill.processors.columns import Family, resolve
+from gristmill.processors.columns import LEAST_ROWS, Family, resolve
 from gristmill.processors.contract import ROW, Again, Processor
 from gristmill.processors.flagging import BEST, LEAD, Judge
 from gristmill.processors.grouping import Grouped
+from gristmill.processors.recalled import recall
 from gristmill.processors.tallies import BOUND
 
 _NUMERIC = frozenset({Family.NUMBER})
+WHOLE_COPIES = 12
 _OWN = ("row_number", "score", "column", "bound", "scores")
 
 
@@ -77,7 +79,7 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
     """
 
     kind = "anomalies"
-    version = 3
+    version = 4
     Params = AnomaliesParams
     example = {"method": "modified_zscore", "threshold": 3.5, "limit_rows": 1000}  # noqa: RUF012 - read only
     table = "anomalies.parquet"
@@ -102,7 +104,7 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
             bins=params.bins,
             limit_rows=params.limit_rows,
             limit=values.limits(grouping.MOST_CELLS if groups else len(chosen)),
-            spreads=() if groups or own else (anomaly_fit.wanted(params.method),) * len(chosen),
+            spreads=() if groups or own else (anomaly_fit.wanted(params.method, grouped=False),) * len(chosen),
             grouping=groups,
             own=own,
         )
@@ -119,76 +121,85 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
     @staticmethod
     def _columns_seen(frame: pl.LazyFrame, plan: Plan, state: State) -> State:
         """One pass of a method that judges column by column."""
-        rows = flagging.look(frame, plan.judges, plan.grouping)
+        replace = msgspec.structs.replace
         if plan.judges and plan.threshold is not None:
-            counted = flagging.count(rows, plan.judges, plan.threshold, plan.limit_rows, mean=plan.mean)
-            return msgspec.structs.replace(state, counted=counted)
+            return replace(state, counted=flagging.count(frame, plan.look, plan.threshold, plan.limit_rows))
+        if plan.judges and plan.top is not None:
+            return replace(state, topped=flagging.top(frame, plan.look, plan.top))
         if plan.judges:
-            ranked = flagging.rank(rows, plan.judges, plan.limit, mean=plan.mean, search=plan.search)
-            return msgspec.structs.replace(state, ranked=ranked)
+            return replace(state, ranked=flagging.rank(frame, plan.look, plan.limit, plan.search))
         if plan.grids:
-            return msgspec.structs.replace(state, bins=densities.count(frame, plan.grids))
+            return replace(state, bins=densities.count(frame, plan.grids, plan.columns, plan.width))
+        width = plan.width
         if plan.grouping is not None:
-            passes = grouping.look_all(plan.grouping, plan.spreads, plan.columns, frame, plan.limit)
-            return msgspec.structs.replace(state, passes=passes)
-        passes, _ = spread.look_all(plan.spreads, plan.columns, frame, plan.limit)
-        return msgspec.structs.replace(state, passes=passes)
+            passes = grouping.look_all(plan.grouping, plan.spreads, plan.columns, frame, plan.limit, width=width)
+            return replace(state, passes=passes)
+        passes, rows = spread.look_all(plan.spreads, plan.columns, frame, plan.limit, width=width)
+        return replace(state, passes=passes, rows=rows)
+
+    def recall(self, plan: Plan, kept: bytes) -> Fitted | Again[Plan] | None:
+        """From what is kept of the columns, judged or cut into bins: then only the rows are looked at."""
+        if plan.own is not None or plan.grouping is not None:
+            return None
+        found = recall(kept)
+        spreads = None if found is None else found.spreads(plan.columns, plan.spreads)
+        return None if found is None or spreads is None else Again(anomaly_fit.known(plan, spreads, found.rows))
+
+    def least_memory(self, plan: Plan) -> int:
+        """Some methods look at rows whole: so many rows of all columns, in a few copies."""
+        return 0 if plan.own is None else WHOLE_COPIES * LEAST_ROWS * len(plan.columns) * 8
 
     def merge(self, states: Sequence[State]) -> State:
         limit, most = states[0].limit, states[0].limit_rows
-        keys = {key for state in states for key in state.keys or ()}
         if states[0].keys is not None:
+            keys = {key for state in states for key in state.keys or ()}
             grouping.bounded(keys, states[0].most_groups)
             return State(limit, most, tuple(sorted(keys)), states[0].most_groups)
         if own := [state.own for state in states if state.own is not None]:
             return State(limit, most, own=anomaly_fit.join(own))
-        counted = [state.counted for state in states if state.counted is not None]
-        if counted:
-            return State(limit, most, counted=flagging.keep(flagging.join(counted), most))
-        ranked = [state.ranked for state in states if state.ranked is not None]
-        if ranked:
-            return State(limit, most, ranked=flagging.merge(ranked, limit))
-        if states[0].bins:
-            pairs = zip(*(state.bins for state in states), strict=True)
-            return State(limit, most, bins=tuple(np.sum(column, axis=0) for column in pairs))
-        return State(limit, most, passes=spread.merge_all([state.passes for state in states], limit))
+        return _rows_merged(states) or _columns_merged(states)
 
     def finish(self, plan: Plan, state: State) -> Fitted | Again[Plan]:
         if state.own is not None:
             return anomaly_fit.learned(plan, state.own)
         if state.counted is not None:
             return anomaly_fit.fitted(plan, state.counted)
+        if state.topped is not None:
+            return anomaly_fit.topped(plan, state.topped)
+        return Again(self._next(plan, state))
+
+    @staticmethod
+    def _next(plan: Plan, state: State) -> Plan:
+        """The plan once a pass of a method that judges column by column has shown more."""
         if state.ranked is not None:
-            return Again(anomaly_fit.ranked(plan, state.ranked))
+            return anomaly_fit.ranked(plan, state.ranked)
         if state.bins:
             pairs = zip(plan.grids, state.bins, strict=True)
-            found = tuple(densities.histogram(grid, counts) for grid, counts in pairs)
-            return Again(msgspec.structs.replace(plan, judges=found))
+            return anomaly_fit.judged(plan, tuple(densities.histogram(grid, counts) for grid, counts in pairs))
         if plan.grouping is not None and state.keys is not None:
             groups = msgspec.structs.replace(plan.grouping, keys=state.keys)
             cells = 0 if plan.own is not None else len(plan.columns) * len(state.keys)
-            spreads = (anomaly_fit.wanted(plan.method),) * cells
-            return Again(msgspec.structs.replace(plan, grouping=groups, spreads=spreads))
-        return Again(anomaly_fit.advanced(plan, state.passes))
+            spreads = (anomaly_fit.wanted(plan.method, grouped=True),) * cells
+            return msgspec.structs.replace(plan, grouping=groups, spreads=spreads)
+        return anomaly_fit.advanced(plan, state.passes, state.rows)
 
     def apply(self, frame: pl.LazyFrame, plan: Plan, fitted: Fitted) -> pl.LazyFrame:
         if fitted.tally is not None:
             return _joined(frame, plan, fitted.tally.table)
+        # The rows are picked first: all else is worked out for them alone.
+        chosen = flagging.picked(frame, fitted.numbers)
+        grouped = chosen if plan.grouping is None else chosen.with_columns(plan.grouping.number())
         # Scores become columns before anything is said about them: said again in each expression, they would
         # make a plan that grows with the square of the columns.
-        grouped = frame if plan.grouping is None else frame.with_columns(plan.grouping.number())
         scored = grouped.with_columns(flagging.scores(fitted.judges))
-        best = pl.col(BEST)
-        kept = (best > fitted.cut_score) | ((best == fitted.cut_score) & (pl.col(ROW) <= fitted.cut_row))
-        totals = flagging.totals(fitted.judges, mean=plan.mean)
-        flagged = scored.with_columns(totals).filter(kept & (best > fitted.threshold))
+        flagged = scored.with_columns(flagging.totals(fitted.judges, mean=plan.mean))
         leaders = flagging.leaders(fitted.judges)
         column = pl.coalesce(*(pl.when(hit).then(pl.lit(judge.column)) for judge, hit in leaders), _nothing(pl.String))
         crossed = [pl.when(hit).then(_crossed(judge, fitted.threshold)) for judge, hit in leaders]
         limit = pl.coalesce(*crossed, _nothing(pl.Float64))
         places = enumerate(fitted.judges)
         scores = pl.struct(*(pl.col(flagging.score(place)).alias(judge.column) for place, judge in places))
-        return _selected(flagged, plan, (pl.col(ROW), best, column, limit, scores))
+        return _selected(flagged, plan, (pl.col(ROW), pl.col(BEST), column, limit, scores))
 
     def report(self, plan: Plan, fitted: Fitted) -> dict[str, object]:
         warnings = list(plan.warnings)
@@ -215,6 +226,27 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
         }
 
 
+def _rows_merged(states: Sequence[State]) -> State | None:
+    """Of passes that look at the rows' scores."""
+    limit, most = states[0].limit, states[0].limit_rows
+    if counted := [state.counted for state in states if state.counted is not None]:
+        return State(limit, most, counted=flagging.keep(flagging.join(counted), most))
+    if topped := [state.topped for state in states if state.topped is not None]:
+        return State(limit, most, topped=flagging.join_top(topped))
+    ranked = [state.ranked for state in states if state.ranked is not None]
+    return State(limit, most, ranked=flagging.merge(ranked, limit)) if ranked else None
+
+
+def _columns_merged(states: Sequence[State]) -> State:
+    """Of passes that look at columns."""
+    limit, most = states[0].limit, states[0].limit_rows
+    if states[0].bins:
+        pairs = zip(*(state.bins for state in states), strict=True)
+        return State(limit, most, bins=tuple(np.sum(column, axis=0) for column in pairs))
+    rows = sum(state.rows for state in states)
+    return State(limit, most, passes=spread.merge_all([state.passes for state in states], limit), rows=rows)
+
+
 def _entries(plan: Plan, fitted: Fitted) -> tuple[list[dict[str, object]], list[str]]:
     """Each column's place in the report, and what to warn of."""
     names = [column.name for column in plan.columns]
@@ -224,7 +256,8 @@ def _entries(plan: Plan, fitted: Fitted) -> tuple[list[dict[str, object]], list[
     warnings: list[str] = []
     for place, judge in enumerate(fitted.judges):
         spreads = plan.spreads[place :: len(plan.columns)]
-        entry, noted = findings.entry(judge, spreads, plan.method, fitted.threshold)
+        sample = fitted.sample[place] if fitted.sample else None
+        entry, noted = findings.entry(judge, spreads, plan.method, fitted.threshold, sample)
         low, high = fitted.low[place], fitted.high[place]
         entries.append(entry | ({"highest_in": high} if plan.mean else {"below": low, "above": high}))
         warnings += noted

@@ -11,9 +11,10 @@ from gristmill.domain.column import Column
 from gristmill.processors import densities, flagging, forest, grouping, rolling, spread, tallies
 from gristmill.processors.anomaly_params import CONTAMINATION
 from gristmill.processors.bounds import Method, bounds
+from gristmill.processors.columns import Floats, together
 from gristmill.processors.contract import Again, Planned, PlannedStep
 from gristmill.processors.densities import Counts, Grid
-from gristmill.processors.flagging import Counted, Judge, Ranked
+from gristmill.processors.flagging import Counted, Judge, Look, Ranked, Rows, Topped
 from gristmill.processors.forest import Forest, Sample
 from gristmill.processors.grouping import Grouped, Grouping
 from gristmill.processors.quantiles import Search
@@ -27,7 +28,8 @@ class Plan(Planned, frozen=True, kw_only=True):
     """What is known, in the order it is found: the groups' keys, `spreads`, `grids` for `hbos`, `judges`, `threshold`.
 
     Then rows are counted. `spreads` are by group, then by column. `search` is the threshold's, while it is looked for.
-    `own` is how far a method is that judges rows as a whole; it has neither spreads nor judges.
+    `own` is how far a method is that judges rows as a whole; it has neither spreads nor judges. `rows` are those of the
+    dataset, once the columns are known. With `top`, so many rows of the highest scores tell the threshold.
     """
 
     columns: tuple[Column, ...]
@@ -44,6 +46,23 @@ class Plan(Planned, frozen=True, kw_only=True):
     judges: tuple[Judge, ...] = ()
     search: Search | None = None
     own: Rolling | Forest | None = None
+    rows: int = 0
+    top: int | None = None
+
+    @property
+    def looks(self) -> int:
+        if self.own is not None or (self.grouping is not None and self.grouping.keys is None):
+            return 1
+        if self.judges:
+            return len(self.look.groups)
+        open_ = self.columns if self.grids or self.grouping else spread.still_open(self.spreads, self.columns)
+        return len(together(open_, self.width))
+
+    @property
+    def look(self) -> Look:
+        """How the judges look at rows."""
+        stride = flagging.stride_of(self.rows, len(self.columns)) if self.grouping is None else 0
+        return Look(self.judges, self.columns, self.grouping, self.mean, self.width, stride)
 
     def outline(self) -> tuple[PlannedStep, ...]:
         return (PlannedStep(self.method.value, tuple(column.name for column in self.columns)),)
@@ -74,7 +93,9 @@ class State(msgspec.Struct, frozen=True):
     bins: tuple[Counts, ...] = ()
     ranked: Ranked | None = None
     counted: Counted | None = None
+    topped: Topped | None = None
     own: "Own | None" = None
+    rows: int = 0
 
 
 class Own(msgspec.Struct, frozen=True):
@@ -91,7 +112,7 @@ class Own(msgspec.Struct, frozen=True):
 
 
 class Fitted(msgspec.Struct, frozen=True):
-    """Of the flagged rows, those above `cut_score`, and at it those up to row `cut_row`, are in the result.
+    """Of the flagged rows, those of these `numbers`, which rise, are in the result. `sample` are values of each column.
 
     A method that judges whole rows has a `tally` instead of judges: its table holds the rows that are in the result.
     """
@@ -103,22 +124,22 @@ class Fitted(msgspec.Struct, frozen=True):
     kept: int
     low: tuple[int, ...]
     high: tuple[int, ...]
-    cut_score: float = -math.inf
-    cut_row: int = 0
+    numbers: Rows = msgspec.field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+    sample: tuple[Floats, ...] = ()
     tally: Tally | None = None
 
 
-def wanted(method: Method) -> Spread:
-    """What must be known of a column."""
+def wanted(method: Method, *, grouped: bool) -> Spread:
+    """What must be known of a column. The shape of a group's tells of masking; of all rows, a sample does."""
     match method:
         case Method.MODIFIED_ZSCORE | Method.SEASONAL:
-            return Spread(mad=True)
+            return Spread(mad=True, shape=grouped)
         case Method.IQR:
-            return Spread(fractions=(0.25, 0.75))
-        case Method.HBOS:
-            return Spread()
-        case _:
+            return Spread(fractions=(0.25, 0.75), shape=grouped)
+        case Method.COPOD | Method.ECOD:
             return Spread(shape=True)
+        case _:
+            return Spread(shape=grouped)
 
 
 def look(frame: pl.LazyFrame, plan: Plan, own: Rolling | Forest) -> Own:
@@ -197,15 +218,35 @@ def _settled(plan: Plan, seen: Tally | None) -> Fitted | Again[Plan]:
     )
 
 
-def advanced(plan: Plan, passes: Sequence[Pass]) -> Plan:
+def advanced(plan: Plan, passes: Sequence[Pass], rows: int) -> Plan:
     """The plan once a pass has shown more of the columns."""
-    spreads = spread.advance_all(plan.spreads, passes)
-    plan = msgspec.structs.replace(plan, spreads=spreads)
+    return known(plan, spread.advance_all(plan.spreads, passes), rows)
+
+
+def known(plan: Plan, spreads: tuple[Spread, ...], rows: int) -> Plan:
+    """The plan once this is known of the columns."""
+    plan = msgspec.structs.replace(plan, spreads=spreads, rows=rows)
     if not all(known.done for known in spreads):
         return plan
     if plan.method is Method.HBOS:
         return msgspec.structs.replace(plan, grids=densities.grids(plan.columns, spreads, plan.bins))
-    return msgspec.structs.replace(plan, judges=tuple(_judge(plan, place) for place in range(len(plan.columns))))
+    return judged(plan, tuple(_judge(plan, place) for place in range(len(plan.columns))))
+
+
+def judged(plan: Plan, judges: tuple[Judge, ...]) -> Plan:
+    """The plan once the judges are known. Where scores are means, the rows of the highest are all that is needed."""
+    share = plan.contamination
+    top = flagging.most_top(share, plan.rows) if plan.mean and plan.threshold is None and share is not None else None
+    return msgspec.structs.replace(plan, judges=judges, top=top)
+
+
+def topped(plan: Plan, seen: Topped) -> Fitted | Again[Plan]:
+    """The figures once the rows of the highest scores are known; or all scores are looked at."""
+    found = flagging.flagged(seen, plan.contamination or CONTAMINATION, len(plan.judges))
+    if found is None:
+        return Again(msgspec.structs.replace(plan, top=None))
+    limit, counted = found
+    return fitted(msgspec.structs.replace(plan, threshold=limit), counted)
 
 
 def _judge(plan: Plan, place: int) -> Judge:
@@ -233,9 +274,14 @@ def ranked(plan: Plan, seen: Ranked) -> Plan:
 def fitted(plan: Plan, counted: Counted) -> Fitted:
     """The figures once the rows above the threshold are counted."""
     kept = flagging.keep(counted, plan.limit_rows)
-    cut_score, cut_row = -math.inf, 0
-    if counted.flagged > len(kept.scores):
-        cut_score, cut_row = float(kept.scores[-1]), int(kept.numbers[-1])
-    low, high = tuple(counted.low.tolist()), tuple(counted.high.tolist())
-    limit = -math.inf if plan.threshold is None else plan.threshold
-    return Fitted(plan.judges, limit, counted.rows, counted.flagged, len(kept.scores), low, high, cut_score, cut_row)
+    return Fitted(
+        plan.judges,
+        -math.inf if plan.threshold is None else plan.threshold,
+        counted.rows,
+        counted.flagged,
+        len(kept.scores),
+        tuple(counted.low.tolist()),
+        tuple(counted.high.tolist()),
+        np.sort(kept.numbers),
+        counted.sample,
+    )

@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from gristmill.processors.columns import exactly
+from gristmill.processors.columns import Floats, exactly
+from gristmill.processors.moments import Moments
 from gristmill.processors.spread import Spread
 
 CONSISTENCY = 0.6745
@@ -71,6 +72,16 @@ class Bounds(msgspec.Struct, frozen=True, tag="bounds"):
         value = self.value()
         return pl.max_horizontal(self.lower - value, value - self.upper) / self.unit
 
+    def rate(self, values: Floats) -> Floats:
+        """As `score`, of an array: NaN for a NaN. The same operations, so the same bits. Only of a judged column."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            if self.lower == self.upper:
+                away = np.abs(values - self.lower)
+            else:
+                away = np.maximum(self.lower - values, values - self.upper)
+            found: Floats = away / self.unit
+        return found
+
     def beneath(self) -> pl.Expr:
         """Whether a value is nearer to the lower bound."""
         return self.value() < self.lower
@@ -132,25 +143,45 @@ def _tukey(column: str, spread: Spread) -> Bounds:
 
 
 class Masking(msgspec.Struct, frozen=True):
-    """Values that the modified z-score flags and the z-score does not, each at its default threshold."""
+    """Values that the modified z-score flags and the z-score does not, each at its default threshold.
+
+    `sampled`: told from so many values of a sample; None: from all.
+    """
 
     values: int
-    exact: bool
+    sampled: int | None = None
 
 
-def masking(spread: Spread) -> Masking | None:
+def masking(sample: Floats, known: Moments, weights: Floats | None = None) -> Masking | None:
     """Masking: outliers inflate the standard deviation that they are measured with, and hide behind it.
 
-    From the kept distribution: exact while that is. None where it can't be told.
+    `sample` are finite values of a column, fairly chosen, or with weights its distribution, sorted; `known` are the
+    moments of all. None where it can't be told.
     """
-    seen, std = spread.values, spread.moments.std(ddof=1)
-    if not seen.count or not std:
+    std = known.std(ddof=1)
+    if not len(sample) or not std:
         return None
-    median = seen.at((seen.count - 1) // 2)
-    mad = seen.distances(median).at((seen.count - 1) // 2)
-    if not mad:
+    median = _middle(sample, weights)
+    with np.errstate(over="ignore"):
+        away = np.abs(sample - median)
+        mad = _middle(away, weights)
+        if not mad:
+            return None
+        robust = CONSISTENCY * away / mad > THRESHOLDS[Method.MODIFIED_ZSCORE]
+        plain = np.abs(sample - known.mean) / std > THRESHOLDS[Method.ZSCORE]
+    hits = robust & ~plain
+    hidden, total = (len(sample[hits]), len(sample)) if weights is None else (weights[hits].sum(), weights.sum())
+    values = round(float(hidden) * (known.count / float(total)))
+    if not values:
         return None
-    robust = CONSISTENCY * np.abs(seen.points - median) / mad > THRESHOLDS[Method.MODIFIED_ZSCORE]
-    plain = np.abs(seen.points - spread.moments.mean) / std > THRESHOLDS[Method.ZSCORE]
-    hidden = float(seen.weights[robust & ~plain].sum())
-    return Masking(round(hidden), seen.exact) if hidden >= 0.5 else None
+    return Masking(values, None if round(float(total)) == known.count else len(sample))
+
+
+def _middle(values: Floats, weights: Floats | None) -> float:
+    """The lower median."""
+    if weights is None:
+        place = (len(values) - 1) // 2
+        return float(np.partition(values, place)[place])
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(reached, (reached[-1] - 1) // 2, side="right")])

@@ -12,6 +12,7 @@ from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import spread, values
 from gristmill.processors.columns import Chosen, Family, exactly, floating, resolve
+from gristmill.processors.recalled import Recalled
 from gristmill.processors.spread import Pass, Spread
 from gristmill.processors.values import Limits
 
@@ -94,9 +95,9 @@ def after(step: ClipPlan | ClipFitted, columns: Sequence[Column]) -> tuple[Colum
     return floating(names, columns)
 
 
-def partial(frame: pl.LazyFrame, plan: ClipPlan) -> tuple[ClipState, int]:
-    """The state of one part, and its rows."""
-    passes, rows = spread.look_all(plan.spreads, plan.columns, frame, plan.limit)
+def partial(frame: pl.LazyFrame, plan: ClipPlan, width: int) -> tuple[ClipState, int]:
+    """The state of one part, and its rows. So many columns are looked at together."""
+    passes, rows = spread.look_all(plan.spreads, plan.columns, frame, plan.limit, width=width)
     return ClipState(plan.limit, passes), rows
 
 
@@ -110,6 +111,16 @@ def finish(plan: ClipPlan, state: ClipState) -> ClipFitted | ClipPlan:
     spreads = spread.advance_all(plan.spreads, state.passes)
     if not all(known.done for known in spreads):
         return msgspec.structs.replace(plan, spreads=spreads)
+    return _fitted(plan, spreads)
+
+
+def recalled(plan: ClipPlan, found: Recalled) -> ClipFitted | None:
+    """The fitted step by what is known of the columns; None if that is not enough."""
+    spreads = found.spreads(plan.columns, plan.spreads)
+    return None if spreads is None else _fitted(plan, spreads)
+
+
+def _fitted(plan: ClipPlan, spreads: Sequence[Spread]) -> ClipFitted:
     low, high = plan.quantiles
     pairs = zip(plan.columns, spreads, strict=True)
     return ClipFitted(tuple(Clipped(column.name, known.quantile(low), known.quantile(high)) for column, known in pairs))

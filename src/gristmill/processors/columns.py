@@ -19,6 +19,17 @@ Floats = npt.NDArray[np.float64]
 
 BATCH_ROWS = 131_072
 BATCH_CELLS = 4_194_304
+LEAST_ROWS = 1024
+"""Rows of a batch at the least, where rows are looked at whole."""
+WIDTH = 32
+"""Columns of numbers that are looked at together with the usual memory: 32 MiB of a batch."""
+MIB = 1024 * 1024
+RESTING = 128 * MIB
+"""What an executor takes before it looks at anything."""
+COPIES = 12
+"""Batches in the memory that is left: those on their way from the store, and what is made of them."""
+TEXT_WIDTH = 6
+"""A text takes the room of so many numbers, about."""
 
 
 class Matching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +67,9 @@ _FAMILIES = {
     "Time": Family.TIME,
     "Duration": Family.TIME,
 }
+
+
+_FIXED = frozenset({Family.NUMBER, Family.BOOLEAN, Family.TIME})
 
 
 def family(column: Column) -> Family:
@@ -122,15 +136,42 @@ def _matching(
     return tuple(column for column, hit in zip(fitting, hits, strict=True) if hit)
 
 
-def batches(frame: pl.LazyFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """The named columns and `ROW`, in order, as frames of a bounded number of cells.
+def batches(frame: pl.LazyFrame, names: Sequence[str], rows: int | None = None) -> Iterator[pl.DataFrame]:
+    """The named columns and `ROW`, in order, as frames of a bounded number of cells, or of so many rows.
 
     Every batch but the last has the same height, whatever the threads do: sums come out the same each time.
     """
-    rows = max(1024, min(BATCH_ROWS, BATCH_CELLS // (len(names) + 1)))
+    rows = rows or max(LEAST_ROWS, min(BATCH_ROWS, BATCH_CELLS // (len(names) + 1)))
     chosen = frame.select(cs.by_name(*dict.fromkeys([*names, ROW])))
     for batch in chosen.collect_batches(chunk_size=rows, maintain_order=True, engine="streaming"):
         yield batch.rechunk()
+
+
+def width_of(memory: int) -> int:
+    """How many columns of numbers can be looked at together in so many bytes of an executor."""
+    return max(1, (memory - RESTING) // (COPIES * BATCH_ROWS * 8))
+
+
+def together(columns: Sequence[Column], width: int) -> list[tuple[Column, ...]]:
+    """The columns in groups that are looked at together, in their order. No columns are one group: of no columns."""
+    groups: list[list[Column]] = [[]]
+    room = width
+    for column in columns:
+        taken = 1 if family(column) in _FIXED else TEXT_WIDTH
+        if groups[-1] and taken > room:
+            groups.append([])
+            room = width
+        groups[-1].append(column)
+        room -= taken
+    return [tuple(group) for group in groups]
+
+
+def strips(frame: pl.LazyFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """As `batches`, with `BATCH_ROWS` rows whatever the columns are: a column's sums are the same beside any others.
+
+    Whoever has many columns looks at them group by group (`together`).
+    """
+    return batches(frame, names, BATCH_ROWS)
 
 
 class Numbers(msgspec.Struct, frozen=True):

@@ -41,9 +41,17 @@ class PlannedStep(msgspec.Struct, frozen=True):
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """The base of every plan: what the user should know before the job runs."""
+    """The base of every plan: what the user should know before the job runs, and how many columns (of numbers) are
+    looked at together, by the memory there is (see `columns.together`).
+    """
 
     warnings: tuple[str, ...] = ()
+    width: int = 32
+
+    @property
+    def looks(self) -> int:
+        """How often the next pass looks at each part: once for each group of columns. Progress is counted by it."""
+        return 1
 
     def outline(self) -> tuple[PlannedStep, ...]:
         """What the job will do, with patterns and defaults resolved; nothing where a kind has no more to tell."""
@@ -74,6 +82,13 @@ class Fit(ABC, Generic[P, L, S, F]):
     @abstractmethod
     def finish(self, plan: L, state: S) -> F | Again[L]:
         """The fitted figures, or a plan for one more pass."""
+
+    def least_memory(self, plan: L) -> int:
+        """Bytes that the plan takes however few columns are looked at together, beyond what an executor takes at rest.
+
+        A plan that does not fit is refused before any data is read.
+        """
+        return 0
 
 
 class Processor(Fit[P, L, S, F]):

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from gristmill.domain.column import Column
-from gristmill.processors.columns import Floats
+from gristmill.processors.columns import BATCH_ROWS, WIDTH, Floats
 
 MOST_COLUMNS = 50
 """Columns that are correlated; the work grows with their square."""
@@ -25,6 +25,11 @@ class Comoments(msgspec.Struct, frozen=True):
     joint: Floats
 
 
+def batch_rows(columns: int) -> int:
+    """Rows that are measured together: a few copies of them are held."""
+    return BATCH_ROWS if columns <= WIDTH else BATCH_ROWS // 2
+
+
 class Measured:
     """The comoments of batch after batch."""
 
@@ -33,8 +38,10 @@ class Measured:
         self._found = zero(len(columns))
 
     def take(self, batch: pl.DataFrame) -> None:
-        if batch.height:
-            self._found = merge([self._found, measure(batch, self._columns)])
+        """One more batch, cut into such of `batch_rows` rows."""
+        rows = batch_rows(len(self._columns))
+        for start in range(0, batch.height, rows):
+            self._found = merge([self._found, measure(batch[start : start + rows], self._columns)])
 
     def seen(self) -> Comoments:
         return self._found

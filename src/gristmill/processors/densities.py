@@ -5,6 +5,7 @@ A score is -log of a frequency, so the scores of independent columns add up; a r
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -12,7 +13,8 @@ import numpy.typing as npt
 import polars as pl
 
 from gristmill.domain.column import Column
-from gristmill.processors.columns import Floats, batches, exactly, numbers
+from gristmill.processors.columns import Floats, exactly, numbers, strips, together
+from gristmill.processors.crew import Crew
 from gristmill.processors.moments import Moments
 from gristmill.processors.spread import Spread
 
@@ -96,8 +98,10 @@ class Tails(msgspec.Struct, frozen=True, tag="tails"):
 
     def rate(self, values: Floats) -> Floats:
         """Scores of finite values."""
-        left = self.left[np.searchsorted(self.points, values, side="right")]
-        right = self.right[np.searchsorted(self.points, values, side="left")]
+        upto = np.searchsorted(self.points, values, side="right")
+        # One search for both tails: points are distinct, so a value that is one of them lies just before its place.
+        below = upto - (self.points[np.maximum(upto - 1, 0)] == values) * (upto > 0)
+        left, right = self.left[upto], self.right[below]
         if self.both:
             rarer: Floats = np.maximum(left, right)
             return rarer
@@ -118,13 +122,20 @@ def grids(columns: Sequence[Column], spreads: Sequence[Spread], bins: int | None
     return tuple(_grid(column.name, known.moments, bins, most) for column, known in pairs)
 
 
-def count(frame: pl.LazyFrame, grids: Sequence[Grid]) -> tuple[Counts, ...]:
-    """One pass: the values in each bin of each column."""
-    counts = [np.zeros(grid.bins, dtype=np.int64) for grid in grids]
-    for batch in batches(frame, [grid.column for grid in grids]):
-        for place, grid in enumerate(grids):
-            counts[place] = counts[place] + grid.count(numbers(batch.get_column(grid.column)).finite)
-    return tuple(counts)
+def count(frame: pl.LazyFrame, grids: Sequence[Grid], columns: Sequence[Column], width: int) -> tuple[Counts, ...]:
+    """One pass: the values in each bin of each column. So many columns are looked at together."""
+    counts = {grid.column: np.zeros(grid.bins, dtype=np.int64) for grid in grids}
+    by_name = {grid.column: grid for grid in grids}
+
+    def take(name: str, series: pl.Series) -> None:
+        counts[name] += by_name[name].count(numbers(series).finite)
+
+    with Crew() as crew:
+        for group in together(columns, width):
+            for batch in strips(frame, [column.name for column in group]):
+                tasks = [partial(take, column.name, batch.get_column(column.name)) for column in group]
+                crew.do(tasks, rows=batch.height)
+    return tuple(counts[grid.column] for grid in grids)
 
 
 def histogram(grid: Grid, counts: Counts) -> Histogram:
@@ -174,18 +185,24 @@ def _grid(column: str, seen: Moments, bins: int | None, most: int) -> Grid:
     return Grid(column, seen.low, width, cut)
 
 
+def scores(density: Density, values: Floats) -> Floats:
+    """Of any values: NaN for a NaN, infinite for an infinite value."""
+    with np.errstate(invalid="ignore"):
+        finite = np.isfinite(values)
+    if finite.all():
+        return density.rate(values + 0.0)
+    found: Floats = np.where(np.isinf(values), np.inf, np.nan)
+    found[finite] = density.rate(values[finite] + 0.0)
+    return found
+
+
 def _score(density: Density) -> pl.Expr:
     """Null for a null, a NaN, and in a column that is not judged; infinite for an infinite value."""
     if not density.judged:
         return pl.lit(None, dtype=pl.Float64)
 
     def rate(series: pl.Series) -> pl.Series:
-        values = series.to_numpy()
-        with np.errstate(invalid="ignore"):
-            finite = np.isfinite(values)
-        scores = np.where(np.isinf(values), np.inf, np.nan)
-        scores[finite] = density.rate(values[finite] + 0.0)
-        return pl.Series(scores, nan_to_null=True)
+        return pl.Series(scores(density, series.to_numpy()), nan_to_null=True)
 
     value = exactly(density.column).cast(pl.Float64)
     return value.map_batches(rate, return_dtype=pl.Float64, is_elementwise=True)

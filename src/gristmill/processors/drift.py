@@ -7,6 +7,7 @@ statistic of Kolmogorov and Smirnov is the greatest distance between the two dis
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -16,8 +17,9 @@ import polars as pl
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import frequencies, values
-from gristmill.processors.columns import Family, Floats, batches, family, numbers
+from gristmill.processors.columns import Family, Floats, family, numbers, strips, together
 from gristmill.processors.contract import Fit, Planned
+from gristmill.processors.crew import Crew
 from gristmill.processors.frequencies import Frequencies
 from gristmill.processors.values import Limits, Values
 
@@ -51,6 +53,10 @@ class DriftPlan(Planned, frozen=True, kw_only=True):
     columns: tuple[Column, ...]
     limit: Limits
     most: int
+
+    @property
+    def looks(self) -> int:
+        return len(together(self.columns, self.width))
 
 
 class DriftSeen(msgspec.Struct, frozen=True):
@@ -101,26 +107,54 @@ def plan(columns: Sequence[Column]) -> DriftPlan:
     return DriftPlan(columns=tuple(columns), limit=limit, most=frequencies.cap(len(columns)))
 
 
+class Watcher:
+    """Looks at one column, batch after batch."""
+
+    def __init__(self, column: Column, plan: DriftPlan) -> None:
+        self._column = column
+        self._plan = plan
+        self._seen = DriftSeen()
+
+    def take(self, series: pl.Series) -> None:
+        """One more batch."""
+        self._seen = _joined([self._seen, _seen(series, self._column, self._plan)], self._plan)
+
+    def seen(self) -> DriftSeen:
+        return self._seen
+
+
+def state(plan: DriftPlan | None, rows: int, seen: Sequence[DriftSeen]) -> DriftState | None:
+    return None if plan is None else DriftState(plan, rows, tuple(seen))
+
+
 def look(frame: pl.LazyFrame, plan: DriftPlan) -> DriftState:
     """What one part shows."""
-    seen = DriftState(plan, 0, (DriftSeen(),) * len(plan.columns))
-    for batch in batches(frame, [column.name for column in plan.columns]):
-        found = tuple(_seen(batch.get_column(column.name), column, plan) for column in plan.columns)
-        seen = merge([seen, DriftState(plan, batch.height, found)])
-    return seen
+    found: list[DriftSeen] = []
+    rows = 0
+    with Crew() as crew:
+        for group in together(plan.columns, plan.width):
+            watchers = [(column.name, Watcher(column, plan)) for column in group]
+            rows = 0
+            for batch in strips(frame, [column.name for column in group]):
+                rows += batch.height
+                tasks = [partial(watcher.take, batch.get_column(name)) for name, watcher in watchers]
+                crew.do(tasks, rows=batch.height)
+            found += [watcher.seen() for _, watcher in watchers]
+    return DriftState(plan, rows, tuple(found))
 
 
 def merge(states: Sequence[DriftState]) -> DriftState:
     plan = states[0].plan
-    joined = (
-        DriftSeen(
-            sum(part.missing for part in parts),
-            values.merge([part.values for part in parts], plan.limit),
-            frequencies.merge([part.frequencies for part in parts], plan.most),
-        )
-        for parts in zip(*(state.columns for state in states), strict=True)
-    )
+    joined = (_joined(parts, plan) for parts in zip(*(state.columns for state in states), strict=True))
     return DriftState(plan, sum(state.rows for state in states), tuple(joined))
+
+
+def _joined(parts: Sequence[DriftSeen], plan: DriftPlan) -> DriftSeen:
+    return DriftSeen(
+        sum(part.missing for part in parts),
+        values.merge([part.values for part in parts], plan.limit),
+        frequencies.merge([part.frequencies for part in parts], plan.most),
+    )
 
 
 def merge_some(states: Sequence[DriftState | None]) -> DriftState | None:

@@ -6,14 +6,27 @@ from enum import StrEnum
 from typing import Annotated
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from msgspec import Meta
 
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import carrying, frequencies, spread, values
-from gristmill.processors.columns import Chosen, Family, batches, exactly, family, floating, is_integer, resolve
+from gristmill.processors.columns import (
+    Chosen,
+    Family,
+    exactly,
+    family,
+    floating,
+    is_integer,
+    resolve,
+    strips,
+    together,
+)
 from gristmill.processors.frequencies import Frequencies
+from gristmill.processors.recalled import Recalled
 from gristmill.processors.spread import Pass, Spread
 from gristmill.processors.values import Limits
 
@@ -146,26 +159,50 @@ def after(plan: FillPlan | FillFitted, columns: Sequence[Column]) -> tuple[Colum
     return floating({column if isinstance(column, str) else column.name for column in plan.columns}, columns)
 
 
-def partial(frame: pl.LazyFrame, plan: FillPlan) -> tuple[FillState, int]:
-    """The state of one part, and its rows."""
+def partial(frame: pl.LazyFrame, plan: FillPlan, width: int) -> tuple[FillState, int]:
+    """The state of one part, and its rows. So many columns are looked at together."""
     if plan.spreads:
-        passes, rows = spread.look_all(plan.spreads, plan.columns, frame, plan.limit)
+        passes, rows = spread.look_all(plan.spreads, plan.columns, frame, plan.limit, width=width)
         return FillState(plan.limit, passes), rows
     names = [column.name for column in plan.columns]
     if plan.strategy is Strategy.FORWARD:
         parts, rows = carrying.look(frame, names)
         return FillState(plan.limit, parts=parts), rows
-    state, rows = FillState(plan.limit, frequencies=(Frequencies(),) * len(names)), 0
-    most = frequencies.cap(len(names))
-    for batch in batches(frame, names):
-        rows += batch.height
-        if plan.strategy is Strategy.DROP:
-            missing = batch.filter(_missing(batch.schema, names)).height
-            state = msgspec.structs.replace(state, dropped=state.dropped + missing)
-        else:
-            counted = tuple(frequencies.count(batch.get_column(name), most) for name in names)
-            state = merge([state, FillState(plan.limit, frequencies=counted)])
-    return state, rows
+    if plan.strategy is Strategy.DROP:
+        return _missing_rows(frame, plan, width)
+    counted: list[Frequencies] = []
+    most, rows = frequencies.cap(len(names)), 0
+    for group in together(plan.columns, width):
+        counters = [frequencies.Counter(most) for _ in group]
+        rows = 0
+        for batch in strips(frame, [column.name for column in group]):
+            rows += batch.height
+            for column, counter in zip(group, counters, strict=True):
+                counter.take(frequencies.plain(batch.get_column(column.name)))
+        counted += [counter.seen() for counter in counters]
+    return FillState(plan.limit, frequencies=tuple(counted)), rows
+
+
+def looked_at(plan: FillPlan) -> tuple[Column, ...]:
+    """The columns that the next pass looks at group by group; none where it looks at all of them at once."""
+    if plan.spreads:
+        return spread.still_open(plan.spreads, plan.columns)
+    return () if plan.strategy is Strategy.FORWARD else plan.columns
+
+
+def _missing_rows(frame: pl.LazyFrame, plan: FillPlan, width: int) -> tuple[FillState, int]:
+    """How many rows miss a value in any of the columns, and how many there are: a bit for each row of the part."""
+    found: list[npt.NDArray[np.bool_]] = []
+    for at, group in enumerate(together(plan.columns, width)):
+        names = [column.name for column in group]
+        for ordinal, batch in enumerate(strips(frame, names)):
+            missing = batch.select(_missing(batch.schema, names).alias("x")).get_column("x").to_numpy()
+            if at:
+                found[ordinal] |= missing
+            else:
+                found.append(missing.copy())
+    dropped = sum(int(np.count_nonzero(part)) for part in found)
+    return FillState(plan.limit, dropped=dropped), sum(map(len, found))
 
 
 def merge(states: Sequence[FillState]) -> FillState:
@@ -194,6 +231,17 @@ def finish(plan: FillPlan, state: FillState) -> FillFitted | FillPlan:
     spreads = spread.advance_all(plan.spreads, state.passes)
     if not all(known.done for known in spreads):
         return msgspec.structs.replace(plan, spreads=spreads)
+    return _by_numbers(plan, spreads)
+
+
+def recalled(plan: FillPlan, found: Recalled) -> FillFitted | None:
+    """The fitted step by what is known of the columns; None if that is not enough."""
+    spreads = found.spreads(plan.columns, plan.spreads) if plan.spreads else None
+    return None if spreads is None else _by_numbers(plan, spreads)
+
+
+def _by_numbers(plan: FillPlan, spreads: Sequence[Spread]) -> FillFitted:
+    names = tuple(column.name for column in plan.columns)
     fills = tuple(
         Fill(name, known.median if plan.strategy is Strategy.MEDIAN else _mean(known), floating=True)
         for name, known in zip(names, spreads, strict=True)

@@ -7,6 +7,7 @@ import msgspec
 
 from gristmill.processors import forest
 from gristmill.processors.bounds import Bounds, Method, masking
+from gristmill.processors.columns import Floats
 from gristmill.processors.densities import Histogram, Tails
 from gristmill.processors.flagging import Judge
 from gristmill.processors.forest import Forest
@@ -19,8 +20,12 @@ _ROW_SCORES = {Method.ISOLATION_FOREST: "2^(-mean path length / average path len
 _UNCUT = "constant, or never with a value in a row without gaps"
 
 
-def entry(judge: Judge, spreads: Sequence[Spread], method: Method, limit: float) -> tuple[dict[str, object], list[str]]:
-    """A column's place in the report, and what to warn of. `spreads` are its own, one for each group."""
+def entry(
+    judge: Judge, spreads: Sequence[Spread], method: Method, limit: float, sample: Floats | None
+) -> tuple[dict[str, object], list[str]]:
+    """A column's place in the report, and what to warn of. `spreads` are its own, one for each group; `sample` are some
+    of its values, where rows are not grouped.
+    """
     count = sum(known.moments.count for known in spreads)
     found: dict[str, object] = {"name": judge.column, "values": count, "note": judge.note}
     warnings = [] if judge.note is None else [f"Column {judge.column}: {judge.note}."]
@@ -35,11 +40,15 @@ def entry(judge: Judge, spreads: Sequence[Spread], method: Method, limit: float)
             found |= {"longer_tail": "right" if judge.leans_right else "left", "frequency_error": judge.error}
         case Histogram():
             found |= {"bins": judge.grid.bins, "bin_width": judge.grid.width}
-    hidden = [masking(known) for known in spreads]
+    if sample is not None:
+        hidden = [masking(sample, spreads[0].moments)]
+    else:
+        hidden = [masking(known.values.points, known.moments, known.values.weights) for known in spreads]
     told = [one for one in hidden if one is not None]
     if told:
-        values, exact = sum(one.values for one in told), all(one.exact for one in told)
-        found["masked"] = {"values": values, "accuracy": "exact" if exact else "approximate"}
+        values, sampled = sum(one.values for one in told), [one.sampled for one in told if one.sampled is not None]
+        label = {"accuracy": "sampled", "n": sum(sampled)} if sampled else {"accuracy": "exact"}
+        found["masked"] = {"values": values, **label}
         warnings.append(
             f"Column {judge.column}: {values} values are outliers by the modified z-score and not by the "
             "z-score: outliers inflate the standard deviation (masking)."

@@ -1,42 +1,95 @@
-"""From the scores of columns to flagged rows: a row's score, the threshold that a share asks for, the highest rows."""
+"""From the scores of columns to flagged rows: a row's score, the threshold that a share asks for, the highest rows.
+
+Columns are judged group by group, so a wide table takes no more memory than a narrow one; what is kept of a row
+meanwhile is its score so far.
+"""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from gristmill.processors import quantiles
+from gristmill.domain.column import Column
+from gristmill.processors import densities, quantiles
 from gristmill.processors import values as distribution
 from gristmill.processors.bounds import Bounds
-from gristmill.processors.columns import Floats, batches
+from gristmill.processors.columns import Floats, strips, together
 from gristmill.processors.contract import ROW
+from gristmill.processors.crew import Crew
 from gristmill.processors.densities import Density
-from gristmill.processors.grouping import Grouped, Grouping
+from gristmill.processors.grouping import GROUP, Grouped, Grouping, Places
 from gristmill.processors.quantiles import Glimpse, Search
 from gristmill.processors.values import Limits, Values
 
 BEST = f"{ROW}best"
 LEAD = f"{ROW}lead"
+PIECE_ROWS = 32_768
+"""Rows that one thread judges at a time: what is made of a column of them stays in the cache."""
+SAMPLED = 65_536
+SAMPLED_ALL = 2_097_152
+"""Values of one column, and of all, from which masking is told: 16 MiB."""
+MOST_TOP = 1_048_576
+"""Rows that a share may flag for them to be found in one pass: 20 MiB."""
 
 Judge = Bounds | Grouped | Density
+Rows = npt.NDArray[np.uint64]
+Leads = npt.NDArray[np.int32]
+Counts = npt.NDArray[np.int64]
+
+
+class Look(msgspec.Struct, frozen=True):
+    """How rows are judged: by whom, and whether a row's score is the mean of its columns', not the highest.
+
+    `width` columns are looked at together. One row of `stride` is taken for the sample of values; 0: none is.
+    """
+
+    judges: tuple[Judge, ...]
+    columns: tuple[Column, ...]
+    grouping: Grouping | None
+    mean: bool
+    width: int
+    stride: int = 0
+
+    @property
+    def groups(self) -> list[tuple[Column, ...]]:
+        judged = {judge.column for judge in self.judges if judge.judged}
+        return together([column for column in self.columns if column.name in judged], self.width)
 
 
 class Counted(msgspec.Struct, frozen=True):
     """Rows flagged, and the rows with the highest scores.
 
     With bounds, `low` and `high` are the values outside by column and side; without, `high` are the flagged rows in
-    which the column's score is the highest.
+    which the column's score is the highest. `sample` are finite values of each column, of rows chosen by their number.
     """
 
     rows: int
     flagged: int
-    low: npt.NDArray[np.int64]
-    high: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.float64]
-    numbers: npt.NDArray[np.uint64]
+    low: Counts
+    high: Counts
+    scores: Floats
+    numbers: Rows
+    sample: tuple[Floats, ...] = ()
+
+
+class Topped(msgspec.Struct, frozen=True):
+    """The rows of the highest scores, in no order: at least as many as the share that may be flagged, and one more.
+
+    `scored` rows have a score, `infinite` ones an infinite one.
+    """
+
+    most: int
+    rows: int
+    scored: int
+    infinite: int
+    scores: Floats
+    numbers: Rows
+    leads: Leads
+    sample: tuple[Floats, ...] = ()
 
 
 class Ranked(msgspec.Struct, frozen=True):
@@ -50,14 +103,6 @@ class Ranked(msgspec.Struct, frozen=True):
 def score(place: int) -> str:
     """The column that holds the scores of the judge at this place."""
     return f"{ROW}score_{place}"
-
-
-def look(frame: pl.LazyFrame, judges: Sequence[Judge], grouping: Grouping | None) -> Iterator[pl.DataFrame]:
-    """Batches with what the judges look at."""
-    names = [judge.column for judge in judges]
-    if grouping is None:
-        return batches(frame, names)
-    return (batch.with_columns(grouping.number()) for batch in batches(frame, [*names, *grouping.names]))
 
 
 def scores(judges: Sequence[Judge]) -> list[pl.Expr]:
@@ -79,24 +124,138 @@ def _mean(columns: Sequence[pl.Series]) -> pl.Series:
 
     Added in the order of the columns: `pl.mean_horizontal` adds in that of its threads, so a last bit comes and goes.
     """
-    total, there = np.zeros(len(columns[0])), np.zeros(len(columns[0]))
-    for column in columns:
-        values = column.to_numpy()
-        missing = np.isnan(values)
-        total += np.where(missing, 0.0, values)
-        there += ~missing
-    with np.errstate(invalid="ignore"):
-        return pl.Series(total / there, nan_to_null=True)
+    seen = _Totals(len(columns[0]), mean=True)
+    for place, column in enumerate(columns):
+        seen.add(place, column.to_numpy())
+    return pl.Series(seen.best(), nan_to_null=True)
 
 
-def rank(
-    rows: Iterable[pl.DataFrame], judges: Sequence[Judge], limit: Limits, *, mean: bool, search: Search | None
-) -> Ranked:
+class _Totals:
+    """The scores of some rows while column after column is judged: the highest and whose it is, and their sum."""
+
+    def __init__(self, rows: int, *, mean: bool) -> None:
+        self._highest = np.full(rows, -np.inf)
+        self.lead = np.zeros(rows, dtype=np.int32)
+        self._sum = np.zeros(rows) if mean else None
+        self._there = np.zeros(rows) if mean else None
+
+    def add(self, place: int, scores: Floats) -> None:
+        """NaN: the value is not judged. Of equal scores the first leads."""
+        higher = scores > self._highest
+        np.copyto(self._highest, scores, where=higher)
+        self.lead[higher] = place
+        if self._sum is not None and self._there is not None:
+            there = ~np.isnan(scores)
+            np.add(self._sum, scores, out=self._sum, where=there)
+            self._there += there
+
+    def best(self) -> Floats:
+        """The rows' scores; NaN where nothing was judged."""
+        if self._sum is None or self._there is None:
+            return np.where(self._highest == -np.inf, np.nan, self._highest)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self._sum / self._there)
+
+
+class _Piece:
+    """Some neighbouring rows, judged on one thread at a time."""
+
+    def __init__(self, look: Look, first: int, start: int, height: int, limit: float | None) -> None:
+        self._look = look
+        self._limit = limit
+        self.first = first + start
+        self._start = start
+        self._height = height
+        self.totals = _Totals(height, mean=look.mean)
+        self.low = np.zeros(len(look.judges), dtype=np.int64)
+        self.high = np.zeros(len(look.judges), dtype=np.int64)
+        self.sample: list[Floats] = [np.empty(0)] * len(look.judges)
+        self._chosen = _chosen(self.first, height, look.stride) if look.stride > 1 else None
+
+    def take(self, batch: pl.DataFrame, places: Sequence[int]) -> None:
+        """Judge the columns of these judges."""
+        rows = batch[self._start : self._start + self._height]
+        group = rows.get_column(GROUP).fill_null(0).to_numpy() if self._look.grouping is not None else None
+        for place in places:
+            judge = self._look.judges[place]
+            series = rows.get_column(judge.column).alias("x").cast(pl.Float64)
+            # NaN is what a null becomes.
+            values = series.to_numpy()
+            if self._look.stride:
+                some = values if self._chosen is None else values[self._chosen]
+                self.sample[place] = some[np.isfinite(some)]
+            found = _rated(judge, values, group)
+            self.totals.add(place, found)
+            if self._limit is not None and not self._look.mean:
+                self._count(place, np.flatnonzero(found > self._limit), values, group)
+
+    def _count(self, place: int, outside: npt.NDArray[np.intp], values: Floats, group: Places | None) -> None:
+        if not len(outside):
+            return
+        judge = self._look.judges[place]
+        beyond = values[outside]
+        if isinstance(judge, Grouped) and group is not None:
+            beneath = judge.beneath(beyond, group[outside])
+        else:
+            beneath = beyond < (judge.lower if isinstance(judge, Bounds) else 0.0)
+        self.low[place] = np.count_nonzero(beneath)
+        self.high[place] = len(outside) - self.low[place]
+
+
+def _rated(judge: Judge, values: Floats, group: Places | None) -> Floats:
+    if isinstance(judge, Bounds):
+        return judge.rate(values)
+    if isinstance(judge, Grouped):
+        return judge.rate(values, np.zeros(len(values), dtype=np.uint32) if group is None else group)
+    return densities.scores(judge, values)
+
+
+def _chosen(first: int, height: int, stride: int) -> npt.NDArray[np.intp]:
+    """Of so many rows from a number on, the places of one of `stride`, by a hash of their numbers (SplitMix64)."""
+    with np.errstate(over="ignore"):
+        mixed = np.arange(first + 1, first + height + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.flatnonzero((mixed ^ (mixed >> np.uint64(31))) % np.uint64(stride) == 0)
+
+
+def stride_of(rows: int, columns: int) -> int:
+    """One row of so many is sampled, of a dataset of so many rows and columns that are judged."""
+    most = max(256, min(SAMPLED, SAMPLED_ALL // max(1, columns)))
+    return max(1, -(-rows // most))
+
+
+def _pieces(frame: pl.LazyFrame, look: Look, limit: float | None = None) -> Iterator[_Piece]:
+    """The rows of a part, judged, in their order."""
+    places = {judge.column: place for place, judge in enumerate(look.judges)}
+    groups, by = look.groups, look.grouping.names if look.grouping is not None else ()
+    held: list[list[_Piece]] = []
+    with Crew() as crew:
+        for at, group in enumerate(groups):
+            chosen = [places[column.name] for column in group]
+            for ordinal, batch in enumerate(strips(frame, [*(column.name for column in group), *by])):
+                if not at:
+                    held.append(_cut(batch, look, limit))
+                pieces = held[ordinal]
+                numbered = batch if look.grouping is None else batch.with_columns(look.grouping.number())
+                crew.do([partial(piece.take, numbered, chosen) for piece in pieces], rows=batch.height)
+                if at == len(groups) - 1:
+                    held[ordinal] = []
+                    yield from pieces
+
+
+def _cut(batch: pl.DataFrame, look: Look, limit: float | None) -> list[_Piece]:
+    first = int(batch.get_column(ROW)[0]) if batch.height else 0
+    starts = range(0, batch.height, PIECE_ROWS)
+    return [_Piece(look, first, start, min(PIECE_ROWS, batch.height - start), limit) for start in starts]
+
+
+def rank(frame: pl.LazyFrame, look: Look, limit: Limits, search: Search | None) -> Ranked:
     """One pass over the rows' scores: all of them, or what a search still needs."""
     seen = ranked(np.empty(0), limit, search)
-    for batch in rows:
-        own = batch.select(scores(judges)).select(totals(judges, mean=mean)).get_column(BEST).drop_nulls().to_numpy()
-        seen = merge([seen, ranked(own, limit, search)], limit)
+    for piece in _pieces(frame, look):
+        own = piece.totals.best()
+        seen = merge([seen, ranked(own[~np.isnan(own)], limit, search)], limit)
     return seen
 
 
@@ -133,17 +292,27 @@ def settled(search: Search) -> float:
     return next(iter(search.known.values()))
 
 
-def count(rows: Iterable[pl.DataFrame], judges: Sequence[Judge], limit: float, most: int, *, mean: bool) -> Counted:
+def count(frame: pl.LazyFrame, look: Look, limit: float, most: int) -> Counted:
     """One pass: what lies outside, by column, and the highest scores."""
-    none = np.zeros(len(judges), dtype=np.int64)
-    seen = Counted(0, 0, none, none, np.empty(0), np.empty(0, dtype=np.uint64))
-    for batch in rows:
-        scored = batch.with_columns(scores(judges)).with_columns(totals(judges, mean=mean))
-        flagged = scored.filter(pl.col(BEST) > limit)
-        low, high = _leading(flagged, judges) if mean else _outside(scored, judges, limit)
-        found = Counted(batch.height, flagged.height, low, high, flagged[BEST].to_numpy(), flagged[ROW].to_numpy())
+    seen = nothing(len(look.judges))
+    for piece in _pieces(frame, look, limit):
+        own = piece.totals.best()
+        with np.errstate(invalid="ignore"):
+            flagged = np.flatnonzero(own > limit)
+        high = piece.high
+        if look.mean:
+            high = np.bincount(piece.totals.lead[flagged], minlength=len(look.judges)).astype(np.int64)
+        numbers = flagged.astype(np.uint64) + np.uint64(piece.first)
+        sample = tuple(piece.sample) if look.stride else ()
+        found = Counted(len(own), len(flagged), piece.low, high, own[flagged], numbers, sample)
         seen = keep(join([seen, found]), most)
     return seen
+
+
+def nothing(judges: int) -> Counted:
+    """Of no rows."""
+    none = np.zeros(judges, dtype=np.int64)
+    return Counted(0, 0, none, none, np.empty(0), np.empty(0, dtype=np.uint64))
 
 
 def join(parts: Sequence[Counted]) -> Counted:
@@ -154,7 +323,15 @@ def join(parts: Sequence[Counted]) -> Counted:
         np.sum([part.high for part in parts], axis=0),
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.numbers for part in parts]),
+        _joined([part.sample for part in parts]),
     )
+
+
+def _joined(samples: Sequence[tuple[Floats, ...]]) -> tuple[Floats, ...]:
+    there = [sample for sample in samples if sample]
+    if len(there) < 2:
+        return there[0] if there else ()
+    return tuple(np.concatenate(column) for column in zip(*there, strict=True))
 
 
 def keep(counted: Counted, most: int) -> Counted:
@@ -165,29 +342,87 @@ def keep(counted: Counted, most: int) -> Counted:
     return msgspec.structs.replace(counted, scores=counted.scores[order], numbers=counted.numbers[order])
 
 
+def top(frame: pl.LazyFrame, look: Look, most: int) -> Topped:
+    """One pass: the `most` rows of the highest scores; of those that share the lowest of theirs, only some."""
+    none = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int32)
+    waiting, size = [Topped(most, 0, 0, 0, np.empty(0), *none)], 0
+    for piece in _pieces(frame, look):
+        own = piece.totals.best()
+        there = np.flatnonzero(~np.isnan(own))
+        best = own[there]
+        infinite = int(np.count_nonzero(np.isinf(best)))
+        numbers = there.astype(np.uint64) + np.uint64(piece.first)
+        sample = tuple(piece.sample) if look.stride else ()
+        found = Topped(most, len(own), len(there), infinite, best, numbers, piece.totals.lead[there], sample)
+        waiting.append(found)
+        size += len(there)
+        if size > 2 * most + PIECE_ROWS:
+            waiting, size = [join_top(waiting)], most
+    return join_top(waiting)
+
+
+def join_top(parts: Sequence[Topped]) -> Topped:
+    """Of neighbouring rows."""
+    return _topmost(
+        Topped(
+            parts[0].most,
+            sum(part.rows for part in parts),
+            sum(part.scored for part in parts),
+            sum(part.infinite for part in parts),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.numbers for part in parts]),
+            np.concatenate([part.leads for part in parts]),
+            _joined([part.sample for part in parts]),
+        )
+    )
+
+
+def _topmost(seen: Topped) -> Topped:
+    surplus = len(seen.scores) - seen.most
+    if surplus <= 0:
+        return seen
+    lowest = np.partition(seen.scores, surplus)[surplus]
+    # Those that share the lowest are never flagged, but one of them is enough to know it.
+    kept = seen.scores > lowest
+    kept[np.flatnonzero(seen.scores == lowest)[: seen.most - int(np.count_nonzero(kept))]] = True
+    return msgspec.structs.replace(seen, scores=seen.scores[kept], numbers=seen.numbers[kept], leads=seen.leads[kept])
+
+
+def most_top(share: float, rows: int) -> int | None:
+    """How many rows have to be kept for a share of so many to be found in one pass; None: too many."""
+    most = math.floor(share * rows) + 1
+    return most if most <= MOST_TOP else None
+
+
+def flagged(seen: Topped, share: float, judges: int) -> tuple[float, Counted] | None:
+    """The threshold, as `threshold` has it, and the rows above it.
+
+    None where more scores are infinite than the share has room for: all of them are flagged, and not all are kept.
+    """
+    place = math.floor(share * seen.scored)
+    if seen.infinite > place:
+        return None
+    limit = float(np.sort(seen.scores)[::-1][place]) if seen.scored else -math.inf
+    over = seen.scores > limit
+    high = np.bincount(seen.leads[over], minlength=judges).astype(np.int64)
+    none = np.zeros(judges, dtype=np.int64)
+    rows = int(np.count_nonzero(over))
+    return limit, Counted(seen.rows, rows, none, high, seen.scores[over], seen.numbers[over], seen.sample)
+
+
 def leaders(judges: Sequence[Judge]) -> list[tuple[Judge, pl.Expr]]:
     """Each judge, and whether its score is the row's highest; the first that says so is the row's."""
     return [(judge, pl.col(score(place)) == pl.col(LEAD)) for place, judge in enumerate(judges) if judge.judged]
 
 
-Sides = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+def picked(frame: pl.LazyFrame, numbers: Rows) -> pl.LazyFrame:
+    """The rows of these numbers, which rise. Frames of neighbouring rows pass, so it is a look at each frame's ends."""
 
+    def pick(morsel: pl.DataFrame) -> pl.DataFrame:
+        if not morsel.height:
+            return morsel
+        rows = morsel.get_column(ROW).to_numpy()
+        low, high = np.searchsorted(numbers, [rows[0], rows[-1] + np.uint64(1)])
+        return morsel[np.searchsorted(rows, numbers[low:high])]
 
-def _outside(scored: pl.DataFrame, judges: Sequence[Judge], limit: float) -> Sides:
-    bounds = [judge for judge in judges if isinstance(judge, Bounds | Grouped)]
-    sides = scored.select(bound.beneath().alias(score(place)) for place, bound in enumerate(bounds))
-    outside = [scored.get_column(score(place)) > limit for place in range(len(bounds))]
-    low = np.array([(out & sides.get_column(score(place))).sum() for place, out in enumerate(outside)], dtype=np.int64)
-    both = np.array([out.sum() for out in outside], dtype=np.int64)
-    return low, both - low
-
-
-def _leading(flagged: pl.DataFrame, judges: Sequence[Judge]) -> Sides:
-    led = np.zeros(len(judges), dtype=np.int64)
-    free = pl.repeat(value=True, n=flagged.height, dtype=pl.Boolean, eager=True)
-    for place, judge in enumerate(judges):
-        if judge.judged:
-            hits = flagged.get_column(score(place)).eq(flagged.get_column(LEAD)).fill_null(value=False) & free
-            led[place] = hits.sum()
-            free = free & ~hits
-    return np.zeros_like(led), led
+    return frame.map_batches(pick, streamable=True)

@@ -12,7 +12,7 @@ from gristmill.domain.column import Column
 from gristmill.errors import BadData
 from gristmill.processors import spread
 from gristmill.processors.bounds import Bounds
-from gristmill.processors.columns import Floats, batches, exactly, numbers
+from gristmill.processors.columns import Floats, batches, exactly, numbers, strips, together
 from gristmill.processors.contract import ROW
 from gristmill.processors.spread import Pass, Spread
 from gristmill.processors.values import Limits
@@ -20,6 +20,7 @@ from gristmill.processors.values import Limits
 MOST_CELLS = 20_000
 """Groups times columns: at 256 kept values each, 80 MiB."""
 GROUP = f"{ROW}group"
+Places = npt.NDArray[np.uint32]
 Rowwise = Callable[[Sequence[pl.Series]], pl.Series]
 
 
@@ -83,24 +84,23 @@ class Grouped(msgspec.Struct, frozen=True, tag="grouped"):
 
     def score(self) -> pl.Expr:
         """As `Bounds.score`, by the bounds of the row's group."""
-        lower, upper, unit = self._lower(), self._upper(), self._units()
 
         def rate(columns: Sequence[pl.Series]) -> pl.Series:
-            value, group = _arrays(columns)
-            with np.errstate(invalid="ignore", over="ignore"):
-                found = np.maximum(lower[group] - value, value - upper[group]) / unit[group]
-            return pl.Series(found, nan_to_null=True)
+            return pl.Series(self.rate(*_arrays(columns)), nan_to_null=True)
 
         return self._rowwise(rate, pl.Float64())
 
-    def beneath(self) -> pl.Expr:
-        lower = self._lower()
+    def rate(self, values: Floats, group: Places) -> Floats:
+        """As `score`, of arrays: NaN for a NaN, and in a group that is not judged."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            away = np.maximum(self._lower()[group] - values, values - self._upper()[group])
+            found: Floats = away / self._units()[group]
+        return found
 
-        def compare(columns: Sequence[pl.Series]) -> pl.Series:
-            value, group = _arrays(columns)
-            return pl.Series(value < lower[group])
-
-        return self._rowwise(compare, pl.Boolean())
+    def beneath(self, values: Floats, group: Places) -> npt.NDArray[np.bool_]:
+        """Whether a value is nearer to the lower bound."""
+        found: npt.NDArray[np.bool_] = values < self._lower()[group]
+        return found
 
     def crossed(self, threshold: float) -> pl.Expr:
         lower, upper, unit = self._lower(), self._upper(), self._units()
@@ -127,7 +127,7 @@ class Grouped(msgspec.Struct, frozen=True, tag="grouped"):
         return np.array([np.nan if bound.unit is None else bound.unit for bound in self.groups])
 
 
-def _arrays(columns: Sequence[pl.Series]) -> tuple[Floats, npt.NDArray[np.uint32]]:
+def _arrays(columns: Sequence[pl.Series]) -> tuple[Floats, Places]:
     """Values, NaN where there is none, and groups. Polars hides rows that a condition passes over from functions."""
     return columns[0].to_numpy(), columns[1].fill_null(0).to_numpy()
 
@@ -139,19 +139,28 @@ def bounded(found: Sequence[str] | set[str], most: int) -> None:
 
 
 def look_all(
-    grouping: Grouping, spreads: Sequence[Spread], columns: Sequence[Column], frame: pl.LazyFrame, limit: Limits
+    grouping: Grouping,
+    spreads: Sequence[Spread],
+    columns: Sequence[Column],
+    frame: pl.LazyFrame,
+    limit: Limits,
+    *,
+    width: int,
 ) -> tuple[Pass, ...]:
-    """One pass over a part: `spreads` and the answer are by group, then by column."""
+    """One pass over a part: `spreads` and the answer are by group, then by column. `width` columns together."""
     passes = [known.look(np.empty(0), limit) for known in spreads]
-    names = [column.name for column in columns]
-    for batch in batches(frame, [*names, *grouping.names]):
-        numbered = batch.with_columns(grouping.number())
-        for piece in numbered.partition_by(GROUP, maintain_order=True):
-            start = int(piece.get_column(GROUP)[0]) * len(columns)
-            for place, name in enumerate(names, start):
-                if not spreads[place].done:
-                    seen = spreads[place].look(numbers(piece.get_column(name)).finite, limit)
-                    passes[place] = spread.merge([passes[place], seen], limit)
+    start = 0
+    for chosen in together(columns, width):
+        names = [column.name for column in chosen]
+        for batch in strips(frame, [*names, *grouping.names]):
+            numbered = batch.with_columns(grouping.number())
+            for piece in numbered.partition_by(GROUP, maintain_order=True):
+                first = int(piece.get_column(GROUP)[0]) * len(columns) + start
+                for place, name in enumerate(names, first):
+                    if not spreads[place].done:
+                        seen = spreads[place].look(numbers(piece.get_column(name)).finite, limit)
+                        passes[place] = spread.merge([passes[place], seen], limit)
+        start += len(chosen)
     return tuple(passes)
 
 

@@ -23,6 +23,7 @@ KEPT_ROWS = 262_144
 KEPT = 16_384
 KEPT_ALL = 1_048_576
 _SEED = 0x67726973
+_STEP = np.uint64(0x9E3779B97F4A7C15)
 _HELD = 4
 """Hashes held are at most so many times those kept in the end: halving leaves enough of them for certain."""
 _PROBED = 16
@@ -90,9 +91,31 @@ def of_values(series: pl.Series) -> Hashes:
     return Hashes(present.hash(_SEED).to_numpy())
 
 
-def of_rows(frame: pl.DataFrame) -> Hashes:
-    """The rows of a batch; null equals null, NaN equals NaN."""
-    return Hashes(frame.hash_rows(_SEED).to_numpy())
+class RowHasher:
+    """The hashes of whole rows, of columns that come one after the other; null equals null, NaN equals NaN.
+
+    A row's hash is a polynomial of its cells' hashes: it does not tell which columns came together.
+    """
+
+    def __init__(self) -> None:
+        self._found: Raw | None = None
+
+    def add(self, cells: Raw) -> None:
+        """The hashes of the next column."""
+        if self._found is None:
+            self._found = cells.copy()
+            return
+        with np.errstate(over="ignore"):
+            self._found *= _STEP
+            self._found += cells
+
+    def seen(self) -> Hashes:
+        return EMPTY if self._found is None else Hashes(self._found)
+
+
+def of_cells(series: pl.Series) -> Raw:
+    """The hash of each cell of a column of any type."""
+    return series.alias("x").to_frame().hash_rows(_SEED).to_numpy()
 
 
 def merge(parts: Sequence[Hashes], most: int) -> Hashes:

@@ -1,18 +1,17 @@
 """The kind `metrics`: figures about a dataset and each of its columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 import msgspec
 import polars as pl
 from msgspec import Meta
-from polars import selectors as cs
 
 from gristmill.domain.column import Column
-from gristmill.processors import correlations, drift, figures, hashes, profile, ranks, spread
-from gristmill.processors.columns import Family, batches, family, resolve
+from gristmill.processors import correlations, drift, figures, hashes, profile, ranks, recalled, spread
+from gristmill.processors.columns import Family, batches, family, resolve, strips, together
 from gristmill.processors.contract import Again, Planned, PlannedStep, Processor, pack, unpack
 from gristmill.processors.correlations import Comoments
 from gristmill.processors.crew import Crew
@@ -54,6 +53,35 @@ class Plan(Planned, frozen=True, kw_only=True):
     drift: DriftPlan | None = None
     baseline: DriftState | None = None
     ranking: Ranking | None = None
+
+    @property
+    def looks(self) -> int:
+        """Each group of columns; and once more all that are correlated, where they are not in one group."""
+        looked = len(together(self.looked_at, self.width))
+        return looked + (self.comoments_apart is not None) + (self.ranking is not None and self.ranking.second)
+
+    @property
+    def whole(self) -> bool:
+        """Whether rows are looked at whole: which are repeated, and what columns have together."""
+        return self.first is None
+
+    @property
+    def open(self) -> tuple[int, ...]:
+        """The places of the columns of which something is still looked for."""
+        if self.known is not None:
+            return ()
+        return tuple(at for at, known in enumerate(self.spreads) if self.first is None or not known.done)
+
+    @property
+    def looked_at(self) -> tuple[Column, ...]:
+        return self.columns if self.whole else tuple(self.columns[at] for at in self.open)
+
+    @property
+    def comoments_apart(self) -> tuple[Column, ...] | None:
+        """The correlated columns, if they need a look of their own in this pass."""
+        if not self.whole or not self.correlated or len(together(self.columns, self.width)) == 1:
+            return None
+        return self.correlated
 
     def outline(self) -> tuple[PlannedStep, ...]:
         described = PlannedStep("describe", tuple(column.name for column in self.columns))
@@ -110,7 +138,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
     """
 
     kind = "metrics"
-    version = 2
+    version = recalled.VERSION
     Params = MetricsParams
     example = {"correlations": True}  # noqa: RUF012 - read only
 
@@ -160,29 +188,42 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         return Again(msgspec.structs.replace(plan, known=some))
 
     def partial(self, frame: pl.LazyFrame, plan: Plan) -> State:
-        whole = plan.first is None and plan.known is None
-        open_ = [] if plan.known else [at for at, known in enumerate(plan.spreads) if whole or not known.done]
-        watches = [
-            (plan.columns[at].name, profile.watch(plan.columns[at], plan.spreads[at], plan.caps)) for at in open_
-        ]
-        named = [column.name for column in plan.columns] if plan.known else [name for name, _ in watches]
-        repeated = _Repeated(named) if named and (whole or plan.known) else None
-        together = correlations.Measured(plan.correlated) if plan.correlated and repeated is not None else None
+        watches = {
+            plan.columns[at].name: profile.watch(plan.columns[at], plan.spreads[at], plan.caps) for at in plan.open
+        }
+        drifts, ranked = _drifts(plan), _ranked(plan)
+        others: Sequence[Mapping[str, _Watch]] = (watches, drifts, ranked)
+        repeated = _Repeated() if plan.whole else None
+        together_ = correlations.Measured(plan.correlated) if plan.whole and plan.correlated else None
+        with_rows = together_ if plan.comoments_apart is None else None
         rows = 0
         with Crew() as crew:
-            for batch in batches(frame, named):
-                rows += batch.height
-                tasks = [partial(watch.take, batch.get_column(name)) for name, watch in watches]
-                tasks += [partial(each.take, batch) for each in (repeated, together) if each is not None]
-                crew.do(tasks, rows=batch.height)
+            for group in together(plan.looked_at, plan.width):
+                names = [column.name for column in group]
+                rows = 0
+                for ordinal, batch in enumerate(strips(frame, names)):
+                    rows += batch.height
+                    series = {name: batch.get_column(name) for name in names}
+                    tasks: list[Callable[[], None]] = [
+                        partial(some[name].take, series[name]) for some in others for name in names if name in some
+                    ]
+                    if repeated is not None:
+                        tasks += repeated.tasks(series)
+                    if with_rows is not None and batch.height:
+                        tasks.append(partial(with_rows.take, batch))
+                    crew.do(tasks, rows=batch.height)
+                    if repeated is not None:
+                        repeated.add(ordinal, names)
+        if plan.comoments_apart is not None and together_ is not None:
+            _correlate(frame, plan.comoments_apart, together_)
         return State(
             plan.caps,
             rows,
-            tuple(watch.seen() for _, watch in watches),
+            tuple(watch.seen() for watch in watches.values()),
             repeated.seen() if repeated is not None else hashes.EMPTY,
-            together.seen() if together is not None else None,
-            drift.look(frame, plan.drift) if whole and plan.drift is not None else None,
-            ranks.look(frame, plan.ranking),
+            together_.seen() if together_ is not None else None,
+            drift.state(plan.drift, rows, [watcher.seen() for watcher in drifts.values()]) if drifts else None,
+            _rank_state(frame, plan, ranked),
         )
 
     def merge(self, states: Sequence[State]) -> State:
@@ -202,8 +243,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         if plan.known is not None:
             repeated = hashes.tally(state.repeated, state.rows, hashes.KEPT_ROWS)
             return msgspec.structs.replace(plan.known, repeated=repeated, comoments=state.comoments)
-        first = plan.first or state
-        open_ = [place for place, known in enumerate(plan.spreads) if plan.first is None or not known.done]
+        first, open_ = plan.first or state, plan.open
         columns, spreads = list(first.columns), list(plan.spreads)
         for place, seen in zip(open_, state.columns, strict=True):
             if isinstance(seen, NumberSeen):
@@ -246,19 +286,64 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         }
 
 
+class _Watch(Protocol):
+    def take(self, series: pl.Series) -> None: ...
+
+
 class _Repeated:
-    """Hashes of whole rows."""
+    """Hashes of whole rows, while columns come group by group: batch by batch, what is known of its rows so far."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._gathered = hashes.Gathered(hashes.KEPT_ROWS)
+    def __init__(self) -> None:
+        self._rows: list[hashes.RowHasher] = []
+        self._cells: dict[str, hashes.Raw] = {}
 
-    def take(self, batch: pl.DataFrame) -> None:
-        if batch.height:
-            self._gathered.add(hashes.of_rows(batch.select(cs.by_name(*self._names))))
+    def tasks(self, series: Mapping[str, pl.Series]) -> list[Callable[[], None]]:
+        """To hash the cells of a batch's columns."""
+
+        def hash_cells(name: str) -> None:
+            self._cells[name] = hashes.of_cells(series[name])
+
+        return [partial(hash_cells, name) for name in series]
+
+    def add(self, ordinal: int, names: Sequence[str]) -> None:
+        """The cells that were hashed, to the rows of this batch."""
+        if ordinal == len(self._rows):
+            self._rows.append(hashes.RowHasher())
+        for name in names:
+            self._rows[ordinal].add(self._cells.pop(name))
 
     def seen(self) -> Hashes:
-        return self._gathered.seen()
+        gathered = hashes.Gathered(hashes.KEPT_ROWS)
+        for rows in self._rows:
+            gathered.add(rows.seen())
+        return gathered.seen()
+
+
+def _drifts(plan: Plan) -> dict[str, drift.Watcher]:
+    """Who looks at the columns for what a baseline is compared with, in the first pass."""
+    if plan.drift is None or not plan.whole:
+        return {}
+    return {column.name: drift.Watcher(column, plan.drift) for column in plan.drift.columns}
+
+
+def _ranked(plan: Plan) -> dict[str, ranks.Watcher]:
+    """Who looks at the columns that are ranked, in the first pass."""
+    if plan.ranking is None or plan.ranking.values is not None:
+        return {}
+    return {column.name: ranks.Watcher(plan.ranking) for column in plan.ranking.columns}
+
+
+def _rank_state(frame: pl.LazyFrame, plan: Plan, seen: Mapping[str, ranks.Watcher]) -> RankState | None:
+    if plan.ranking is None or plan.ranking.done:
+        return None
+    if plan.ranking.second:
+        return ranks.look(frame, plan.ranking)
+    return RankState(plan.ranking.limit, tuple(watcher.seen() for watcher in seen.values()))
+
+
+def _correlate(frame: pl.LazyFrame, columns: Sequence[Column], measured: correlations.Measured) -> None:
+    for batch in batches(frame, [column.name for column in columns], correlations.batch_rows(len(columns))):
+        measured.take(batch)
 
 
 def _fitted(plan: Plan, first: State, spreads: Sequence[Spread], ranking: Ranking | None) -> Fitted:

@@ -11,15 +11,16 @@ from msgspec import Meta
 
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
-from gristmill.processors import cleaning, clipping, duplicates, filling, recipe, scaling
+from gristmill.processors import cleaning, clipping, duplicates, filling, recalled, recipe, scaling, spread
 from gristmill.processors.cleaning import CleanText, RenameColumns, RenameFitted, TextFitted
 from gristmill.processors.clipping import Clip, ClipFitted, Clipped, ClipPlan, ClipState
-from gristmill.processors.columns import batches
+from gristmill.processors.columns import batches, together
 from gristmill.processors.contract import ROW, Again, Planned, PlannedStep, Processor
 from gristmill.processors.duplicates import DropDuplicates, DuplicateFitted, DuplicatePlan, DuplicateState
 from gristmill.processors.filling import FillFitted, FillNulls, FillPlan, FillState, Strategy
 from gristmill.processors.forms import RowsParams
 from gristmill.processors.naming import ResultDocument, names
+from gristmill.processors.recalled import Recalled
 from gristmill.processors.recipe import Recipe, StepFitted, describe
 from gristmill.processors.scaling import Scale, ScaleFitted, ScalePlan, ScaleState, Scaling
 
@@ -52,6 +53,18 @@ class Plan(Planned, frozen=True, kw_only=True):
 
     def outline(self) -> tuple[PlannedStep, ...]:
         return tuple(_outlined(step) for step in (*self.fitted, *self.steps))
+
+    @property
+    def looks(self) -> int:
+        match self.steps[0] if self.steps else None:
+            case FillPlan() as step:
+                return len(together(filling.looked_at(step), self.width))
+            case ScalePlan() as step:
+                return len(together(scaling.looked_at(step), self.width))
+            case ClipPlan() as step:
+                return len(together(spread.still_open(step.spreads, step.columns), self.width))
+            case _:
+                return 1
 
 
 class State(msgspec.Struct, frozen=True):
@@ -115,7 +128,7 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
     def partial(self, frame: pl.LazyFrame, plan: Plan) -> State:
         if not plan.steps:
             return State(None, sum(batch.height for batch in batches(frame, ())))
-        return _partial(reduce(_apply, plan.fitted, frame), _open(plan.steps[0]))
+        return _partial(reduce(_apply, plan.fitted, frame), _open(plan.steps[0]), plan.width)
 
     def merge(self, states: Sequence[State]) -> State:
         return State(_merge([state.step for state in states]), sum(state.rows for state in states))
@@ -127,6 +140,18 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
         if state.step is not None:
             plan = _ahead(_advance(plan, state.step))
         return Again(plan) if plan.steps else Fitted(plan.fitted, rows)
+
+    def recall(self, plan: Plan, kept: bytes) -> Fitted | Again[Plan] | None:
+        """Step after step, as long as they are fitted on numbers that no step before has changed."""
+        found = recalled.recall(kept)
+        if found is None:
+            return None
+        ahead, steps = msgspec.structs.replace(plan, rows=found.rows), len(plan.steps)
+        while ahead.steps and (fitted := _recalled(ahead, found)) is not None:
+            ahead = _ahead(msgspec.structs.replace(ahead, steps=ahead.steps[1:], fitted=(*ahead.fitted, fitted)))
+        if not ahead.steps:
+            return Fitted(ahead.fitted, found.rows)
+        return Again(ahead) if len(ahead.steps) < steps else None
 
     def apply(self, frame: pl.LazyFrame, plan: Plan, fitted: Fitted) -> pl.LazyFrame:
         return reduce(_apply, fitted.steps, frame).select(pl.exclude(ROW))
@@ -245,18 +270,47 @@ def _ahead(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, steps=tuple(steps), fitted=tuple(fitted))
 
 
-def _partial(frame: pl.LazyFrame, step: StepPlan) -> State:
+def _partial(frame: pl.LazyFrame, step: StepPlan, width: int) -> State:
     match step:
         case DuplicatePlan():
             return State(*duplicates.partial(frame, step))
         case FillPlan():
-            return State(*filling.partial(frame, step))
+            return State(*filling.partial(frame, step, width))
         case ClipPlan():
-            return State(*clipping.partial(frame, step))
+            return State(*clipping.partial(frame, step, width))
         case ScalePlan():
-            return State(*scaling.partial(frame, step))
+            return State(*scaling.partial(frame, step, width))
         case _:
             assert_never(step)
+
+
+def _recalled(plan: Plan, found: Recalled) -> StepFitted | None:
+    """The next step, if its columns are as they were at ingest."""
+    changed: set[str] = set()
+    for fitted in plan.fitted:
+        match fitted:
+            case TextFitted():
+                continue
+            case FillFitted() if not fitted.dropped and fitted.strategy is not Strategy.DROP:
+                changed |= {name for name in fitted.columns if not found.gapless(name)}
+            case ClipFitted():
+                changed |= {clipped.column for clipped in fitted.columns}
+            case ScaleFitted():
+                changed |= {scaling.column for scaling in fitted.scalings}
+            case _:
+                return None
+    step = plan.steps[0]
+    if isinstance(step, DuplicatePlan) or changed & set(_outlined(step).columns):
+        return None
+    match step:
+        case FillPlan():
+            return filling.recalled(step, found)
+        case ClipPlan():
+            return clipping.recalled(step, found)
+        case ScalePlan():
+            return scaling.recalled(step, found)
+        case _:
+            return None
 
 
 def _merge(states: Sequence[StepState | None]) -> StepState | None:

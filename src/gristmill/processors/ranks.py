@@ -32,6 +32,11 @@ class Ranking(msgspec.Struct, frozen=True):
     def done(self) -> bool:
         return self.comoments is not None
 
+    @property
+    def second(self) -> bool:
+        """Whether the ranks themselves are looked at now."""
+        return self.values is not None and not self.done
+
 
 class RankState(msgspec.Struct, frozen=True):
     """What a pass saw: distributions, or comoments."""
@@ -47,17 +52,29 @@ def ranking(columns: Sequence[Column]) -> Ranking:
     return Ranking(tuple(columns), Limits(share, max(64, min(4096, share // 4))))
 
 
-def look(frame: pl.LazyFrame, known: Ranking | None) -> RankState | None:
-    """What one part shows; None when nothing is looked for."""
-    if known is None or known.done:
-        return None
+class Watcher:
+    """Looks at the distribution of one column, batch after batch: the first pass."""
+
+    def __init__(self, known: Ranking) -> None:
+        self._limit = known.limit
+        self._seen = values.EMPTY
+
+    def take(self, series: pl.Series) -> None:
+        """One more batch."""
+        self._seen = values.merge([self._seen, values.tally(numbers(series).finite)], self._limit)
+
+    def seen(self) -> Values:
+        return self._seen
+
+
+def look(frame: pl.LazyFrame, known: Ranking) -> RankState:
+    """What one part shows of the ranks: the second pass."""
     size = len(known.columns)
-    seen = RankState(known.limit, (values.EMPTY,) * size)
-    if known.values is not None:
-        seen = RankState(known.limit, comoments=correlations.zero(size))
-    for batch in batches(frame, [column.name for column in known.columns]):
+    seen = RankState(known.limit, comoments=correlations.zero(size))
+    rows = correlations.batch_rows(size)
+    for batch in batches(frame, [column.name for column in known.columns], rows):
         if batch.height:
-            seen = _join([seen, _seen(batch, known)])
+            seen = _join([seen, _ranked(batch, known)])
     return seen
 
 
@@ -86,14 +103,11 @@ def section(known: Ranking | None) -> dict[str, object]:
     return {"spearman": correlations.coefficients(known.comoments), "spearman_accuracy": accuracy}
 
 
-def _seen(batch: pl.DataFrame, known: Ranking) -> RankState:
-    if known.values is None:
-        finite = (numbers(batch.get_column(column.name)).finite for column in known.columns)
-        return RankState(known.limit, tuple(values.merge([values.tally(part)], known.limit) for part in finite))
+def _ranked(batch: pl.DataFrame, known: Ranking) -> RankState:
     ranked = pl.DataFrame(
         [
             pl.Series(column.name, _ranks(batch.get_column(column.name), spread))
-            for column, spread in zip(known.columns, known.values, strict=True)
+            for column, spread in zip(known.columns, known.values or (), strict=True)
         ]
     )
     return RankState(known.limit, comoments=correlations.measure(ranked, known.columns))

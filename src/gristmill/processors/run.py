@@ -12,15 +12,17 @@ from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
 from gristmill.domain.manifest import JSON, part_name
 from gristmill.domain.output import OnProgress, Output, OutputFormat
-from gristmill.errors import BadData, InternalError
+from gristmill.errors import BadData, InternalError, MemoryLimit
 from gristmill.processors import forms, naming
+from gristmill.processors.columns import MIB, RESTING, width_of
 from gristmill.processors.contract import ROW, Again, Fit, Planned, Processor, finite
 from gristmill.processors.forms import RowsParams
 from gristmill.processors.naming import OtherDataset
-from gristmill.tracing import step
+from gristmill.steps import step
 
 REPORT = "report.json"
 MOST_PASSES = 1000
+MEMORY = 512 * MIB
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -57,21 +59,25 @@ def run(
     progress: OnProgress,
     kept: bytes | None = None,
     others: Mapping[str, Other] = MappingProxyType({}),
+    memory: int = MEMORY,
 ) -> Finished:
     """Run one job. Writes the tables, the documents and `report.json`, in this order.
 
     `kept` is what ingest kept of the dataset: the parts are not read where it says enough.
-    `params` have the documents that they name in place; `others` are the datasets that they name, by param.
+    `params` have the documents that they name in place; `others` are the datasets that they name, by param. `memory`
+    is what this process may take, in bytes: wide tables are looked at group of columns by group of columns for it.
 
-    Raises InvalidRequest for params that do not fit the columns, BadData for a dataset without parts, and
+    Raises MemoryLimit for a plan that needs more, InvalidRequest for params that do not fit the columns, BadData for a
+    dataset without parts, and
     InternalError where the rows do not balance.
     """
     if not parts:
         raise BadData("The dataset has no parts.")
     with step("plan"):
         plan = planned(processor, columns, params, {name: other.columns for name, other in others.items()})
+        plan = within(processor, plan, memory)
     with step("fit"):
-        plan = processor.informed(plan, _survey(params, others, progress))
+        plan = processor.informed(plan, _survey(params, others, progress, memory))
         plan, fitted = fit(processor, plan, parts, progress, kept=kept)
     rows = sum(part.rows for part in parts)
     rows_out, table = _apply(
@@ -113,11 +119,25 @@ def _surveys(params: msgspec.Struct) -> Iterator[tuple[str, Fit[Any, Any, Any, A
             yield name, named.survey
 
 
-def _survey(params: msgspec.Struct, others: Mapping[str, Other], progress: OnProgress) -> dict[str, Any]:
+def within(look: Fit[Any, Any, Any, Any], plan: Planned, memory: int) -> Any:
+    """The plan for a process that may take so many bytes. Raises MemoryLimit where no number of columns is few enough.
+
+    The figures do not depend on it.
+    """
+    least = RESTING + look.least_memory(plan)
+    if least > memory:
+        raise MemoryLimit(
+            f"So many columns need about {least // MIB} MiB with this method, and a job may take {memory // MIB}. What "
+            "helps: fewer `columns`, a method that judges column by column, or a larger EXECUTOR_MEMORY_MB"
+        )
+    return msgspec.structs.replace(plan, width=width_of(memory))
+
+
+def _survey(params: msgspec.Struct, others: Mapping[str, Other], progress: OnProgress, memory: int) -> dict[str, Any]:
     """What is found in the datasets that the params name."""
     found: dict[str, Any] = {}
     for name, survey in _surveys(params):
-        plan = survey.plan(others[name].columns, params)
+        plan = within(survey, survey.plan(others[name].columns, params), memory)
         _, found[name] = fit(survey, plan, others[name].parts, progress, stage="survey")
     return found
 
@@ -139,7 +159,7 @@ def fit(
         if not isinstance(outcome, Again):
             return plan, outcome
         plan = outcome.plan
-        counter.expect(sum(part.rows for part in parts))
+        counter.expect(plan.looks * sum(part.rows for part in parts))
         stack = _Merging(look)
         for frame in _numbered(parts, counter):
             stack.add(look.partial(frame, plan))

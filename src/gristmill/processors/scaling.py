@@ -14,8 +14,19 @@ from msgspec import Meta
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
 from gristmill.processors import normal, power, spread, values
-from gristmill.processors.columns import Chosen, Family, Floats, batches, exactly, floating, numbers, resolve
+from gristmill.processors.columns import (
+    Chosen,
+    Family,
+    Floats,
+    exactly,
+    floating,
+    numbers,
+    resolve,
+    strips,
+    together,
+)
 from gristmill.processors.power import PowerSearch, Shape
+from gristmill.processors.recalled import Recalled
 from gristmill.processors.spread import Pass, Spread
 from gristmill.processors.values import Limits
 
@@ -154,21 +165,31 @@ def after_all(scalings: Sequence[Scaling], columns: Sequence[Column]) -> tuple[C
     return floating({scaling.column for scaling in scalings}, columns)
 
 
-def partial(frame: pl.LazyFrame, plan: ScalePlan) -> tuple[ScaleState, int]:
-    """The state of one part, and its rows."""
+def partial(frame: pl.LazyFrame, plan: ScalePlan, width: int) -> tuple[ScaleState, int]:
+    """The state of one part, and its rows. So many columns are looked at together."""
     if plan.powers:
-        return _shapes(frame, plan)
-    passes, rows = spread.look_all(plan.spreads, plan.columns, frame, plan.limit)
+        return _shapes(frame, plan, width)
+    passes, rows = spread.look_all(plan.spreads, plan.columns, frame, plan.limit, width=width)
     return ScaleState(plan.limit, passes), rows
 
 
-def _shapes(frame: pl.LazyFrame, plan: ScalePlan) -> tuple[ScaleState, int]:
+def looked_at(plan: ScalePlan) -> tuple[Column, ...]:
+    """The columns that the next pass looks at."""
+    if plan.powers:
+        return tuple(column for search, column in zip(plan.powers, plan.columns, strict=True) if not search.done)
+    return spread.still_open(plan.spreads, plan.columns)
+
+
+def _shapes(frame: pl.LazyFrame, plan: ScalePlan, width: int) -> tuple[ScaleState, int]:
     shapes, rows = [Shape()] * len(plan.columns), 0
-    for batch in batches(frame, [column.name for column in plan.columns]):
-        rows += batch.height
-        for place, (search, column) in enumerate(zip(plan.powers, plan.columns, strict=True)):
-            if not search.done:
-                seen = search.look(numbers(batch.get_column(column.name)).finite)
+    places = {column.name: place for place, column in enumerate(plan.columns)}
+    for group in together(looked_at(plan), width):
+        rows = 0
+        for batch in strips(frame, [column.name for column in group]):
+            rows += batch.height
+            for column in group:
+                place = places[column.name]
+                seen = plan.powers[place].look(numbers(batch.get_column(column.name)).finite)
                 shapes[place] = power.merge([shapes[place], seen])
     return ScaleState(plan.limit, shapes=tuple(shapes)), rows
 
@@ -180,6 +201,18 @@ def merge(states: Sequence[ScaleState]) -> ScaleState:
         spread.merge_all([state.passes for state in states], limit),
         tuple(power.merge(column) for column in zip(*(state.shapes for state in states), strict=True)),
     )
+
+
+def recalled(plan: ScalePlan, found: Recalled) -> ScaleFitted | None:
+    """The fitted step by what is known of the columns; None if that is not enough."""
+    spreads = found.spreads(plan.columns, plan.spreads)
+    if spreads is None or plan.method in _SHAPED:
+        return None
+    return _fitted(msgspec.structs.replace(plan, spreads=spreads))
+
+
+def _fitted(plan: ScalePlan) -> ScaleFitted:
+    return ScaleFitted(plan.method, tuple(_scaling(place, plan) for place in range(len(plan.columns))))
 
 
 def finish(plan: ScalePlan, state: ScaleState) -> ScaleFitted | ScalePlan:
@@ -195,7 +228,7 @@ def finish(plan: ScalePlan, state: ScaleState) -> ScaleFitted | ScalePlan:
         plan = msgspec.structs.replace(plan, powers=tuple(search.advance(seen) for search, seen in pairs))
     if not all(search.done for search in plan.powers):
         return plan
-    return ScaleFitted(plan.method, tuple(_scaling(place, plan) for place in range(len(plan.columns))))
+    return _fitted(plan)
 
 
 def apply(frame: pl.LazyFrame, fitted: ScaleFitted) -> pl.LazyFrame:

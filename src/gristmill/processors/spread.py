@@ -4,6 +4,7 @@ Used wherever a column is judged or scaled. A pass feeds `Pass`; `advance` says 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -12,10 +13,11 @@ import polars as pl
 from gristmill.domain.column import Column
 from gristmill.processors import moments, quantiles
 from gristmill.processors import values as distribution
-from gristmill.processors.columns import Floats, batches, numbers
+from gristmill.processors.columns import Floats, numbers, strips, together
+from gristmill.processors.crew import Crew
 from gristmill.processors.moments import Moments
-from gristmill.processors.quantiles import Glimpse, Search
-from gristmill.processors.values import Limits, Values
+from gristmill.processors.quantiles import Glimpse, Lookout, Search
+from gristmill.processors.values import Gathered, Limits, Values
 
 
 class Pass(msgspec.Struct, frozen=True):
@@ -125,19 +127,87 @@ def merge(parts: Sequence[Pass], limit: Limits) -> Pass:
     )
 
 
+class Watcher:
+    """Looks at one column, batch after batch."""
+
+    def __init__(self, known: Spread, limit: Limits) -> None:
+        self._known = known
+        self._limit = limit
+        self._moments = Moments()
+        self._away = Moments()
+        needed = known.first and (known.fractions or known.mad or known.shape)
+        # What is looked for exactly is checked by the next pass, so a sample of very many values will do; a shape is
+        # told with its error, so it is made of all.
+        self._values = _Whole(limit) if known.shape else Gathered(limit, _nothing)
+        self._needed = bool(needed)
+        self._quantiles = Lookout(known.quantiles, limit)
+        self._distances = Lookout(known.distances, limit)
+
+    def take(self, values: Floats) -> None:
+        """One more batch of finite values."""
+        known = self._known
+        if known.first:
+            self._moments = moments.merge([self._moments, moments.measure(values)])
+            if self._needed and len(values):
+                self._values.add(values)
+            return
+        self._quantiles.take(values)
+        self._distances.take(values)
+        median = known.distances.center
+        if median is not None and not known.centered:
+            with np.errstate(over="ignore"):
+                self._away = moments.merge([self._away, moments.measure(np.abs(values - median))])
+
+    def seen(self) -> Pass:
+        if self._known.first:
+            return Pass(moments=self._moments, values=self._values.seen() if self._needed else distribution.EMPTY)
+        return Pass(quantiles=self._quantiles.seen(), distances=self._distances.seen(), away=self._away)
+
+
+class _Whole:
+    """The distribution of batch after batch, of all their values."""
+
+    def __init__(self, limit: Limits) -> None:
+        self._limit = limit
+        self._seen = distribution.EMPTY
+
+    def add(self, values: Floats) -> None:
+        self._seen = distribution.merge([self._seen, distribution.tally(values)], self._limit)
+
+    def seen(self) -> Values:
+        return self._seen
+
+
+def _nothing(_: Floats) -> None:
+    """Nobody wants to know the values that are not kept."""
+
+
 def look_all(
-    spreads: Sequence[Spread], columns: Sequence[Column], frame: pl.LazyFrame, limit: Limits
+    spreads: Sequence[Spread], columns: Sequence[Column], frame: pl.LazyFrame, limit: Limits, *, width: int
 ) -> tuple[tuple[Pass, ...], int]:
-    """One pass of several columns over a part, column by column in their order; and the part's rows."""
-    passes = [known.look(np.empty(0), limit) for known in spreads]
+    """One pass of several columns over a part, group by group of `width` columns; and the part's rows."""
+    watchers = [Watcher(known, limit) for known in spreads]
+    places = {column.name: place for place, column in enumerate(columns)}
     rows = 0
-    for batch in batches(frame, [column.name for column in columns]):
-        rows += batch.height
-        for place, (known, column) in enumerate(zip(spreads, columns, strict=True)):
-            if not known.done:
-                seen = known.look(numbers(batch.get_column(column.name)).finite, limit)
-                passes[place] = merge([passes[place], seen], limit)
-    return tuple(passes), rows
+    with Crew() as crew:
+        for group in together(still_open(spreads, columns), width):
+            rows = 0
+            for batch in strips(frame, [column.name for column in group]):
+                rows += batch.height
+                tasks = [
+                    partial(_take, watchers[places[column.name]], batch.get_column(column.name)) for column in group
+                ]
+                crew.do(tasks, rows=batch.height)
+    return tuple(watcher.seen() for watcher in watchers), rows
+
+
+def still_open(spreads: Sequence[Spread], columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns of which something is still looked for."""
+    return tuple(column for known, column in zip(spreads, columns, strict=True) if not known.done)
+
+
+def _take(watcher: Watcher, series: pl.Series) -> None:
+    watcher.take(numbers(series).finite)
 
 
 def merge_all(states: Sequence[tuple[Pass, ...]], limit: Limits) -> tuple[Pass, ...]:

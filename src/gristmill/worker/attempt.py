@@ -38,7 +38,8 @@ class Attempt:
         self.computing_since = 0.0
         self.moved_at = 0.0
         self._stage_since = 0.0
-        self._computed_s = 0.0
+        # How long its executor had it.
+        self.computed_s = 0.0
         # Bytes of memory that it will need, by estimate, and the most that its executor was seen to hold.
         self.need = 0
         self.peak = 0
@@ -74,8 +75,8 @@ class Attempt:
 
     def end(self) -> float:
         """Its executor has ended with it, after so many seconds."""
-        self._computed_s = time.monotonic() - self.computing_since
-        return self._computed_s
+        self.computed_s = time.monotonic() - self.computing_since
+        return self.computed_s
 
     def advance(self, progress: Progress) -> None:
         """It got so far."""
@@ -94,7 +95,7 @@ class Attempt:
     def note_pace(self, paces: Paces) -> None:
         """It is done: what it took tells of those to come."""
         if self.dataset is not None:
-            paces.note(self.job.kind, work_of(self.dataset), self._computed_s)
+            paces.note(self.job.kind, work_of(self.dataset), self.computed_s)
 
     def ask_to_stop(self, reason: StopReason) -> None:
         """The first reason counts."""

@@ -125,6 +125,8 @@ class Executor:
                 return
 
     async def _next(self, child: ChildProcess) -> Attempt | None:
+        if not child.exited.done() and (ready := self._slots.take_ready()) is not None:
+            return ready
         taking = asyncio.create_task(self._slots.take(), name="take")
         try:
             await asyncio.wait({taking, child.exited}, return_when=asyncio.FIRST_COMPLETED)
@@ -169,7 +171,7 @@ class Executor:
             self._watch.remove(child.pid)
             _tell(attempt, attempt.end(), answer, began_ns)
             self._slots.release(attempt)
-            await self._scratch.remove(folder)
+            await self._scratch.remove_made(folder)
 
     async def _answer(self, attempt: Attempt, child: ChildProcess, folder: str) -> Done | Broken | Later | None:
         assert attempt.dataset is not None  # noqa: S101 (a slot is filled with what is looked up)

@@ -1,4 +1,4 @@
-"""Claims jobs for free slots, never more than there are."""
+"""Claims jobs for free slots, never more than there are; and for those that are free in a moment (see `ahead.py`)."""
 
 import asyncio
 import logging
@@ -95,7 +95,9 @@ class Producer:
 
     async def _step(self, slots: Slots) -> None:
         self._awake.clear()
-        free = min(slots.free, MOST_AT_ONCE)
+        # Jobs that only wait would take the places that a limit leaves to other workers.
+        soon = 0 if self._claimer.limited else slots.soon
+        free = min(slots.free + soon, MOST_AT_ONCE)
         if not free:
             await first_of(self._awake, self._stopping)
             return

@@ -16,7 +16,7 @@ from gristmill.domain.job import ClaimedJob, Progress
 from gristmill.domain.outcome import Completed
 from gristmill.errors import Problem
 from gristmill.metrics import Tally
-from gristmill.tracing import Step
+from gristmill.steps import Step
 
 LENGTH = struct.Struct(">I")
 MAX_FRAME_BYTES = 512 * 1024 * 1024

@@ -75,7 +75,7 @@ def hire_executors(
     budget = settings.executor_memory_mb * MIB
     room = Room(memory_to_share(settings), budget=budget, slots=settings.concurrency)
     slots = ExecutorSlots(Inputs(database), completer, room, on_free=on_free)
-    watch = Watch(settings, also=slots.end_stopped)
+    watch = Watch(settings, also=slots.tend)
     executors = [Executor(settings, slots, completer, scratch, watch) for _ in range(settings.concurrency)]
     return Crew(slots, [watch.run(), *(executor.run() for executor in executors)])
 

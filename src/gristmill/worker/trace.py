@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 
 from gristmill.domain.job import Claim
-from gristmill.tracing import Span, Step, Tracer
+from gristmill.steps import Step
+from gristmill.tracing import Span, Tracer
 
 
 class AttemptTrace:

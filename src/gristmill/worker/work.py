@@ -34,8 +34,9 @@ from gristmill.processors.contract import decode_params
 from gristmill.processors.naming import pointing, with_documents
 from gristmill.processors.run import Other, Part, run
 from gristmill.settings import MIB, Settings
+from gristmill.steps import Steps
 from gristmill.telemetry import frames, get_logger
-from gristmill.tracing import Steps, within
+from gristmill.tracing import within
 from gristmill.worker.hashed import Hashed
 from gristmill.worker.place import place_of_job
 from gristmill.worker.protocol import Broken, Done, Later, Noted
@@ -74,7 +75,6 @@ class Workbench:
 
     def _attempt(self, job: ClaimedJob, scratch: Path, on_progress: OnProgress) -> Done | Broken | Later:
         try:
-            scratch.mkdir()
             return Done(self._complete(job, scratch, Throttled(on_progress)))
         except Snooze as error:
             return Later(error.delay_s)
@@ -91,6 +91,7 @@ class Workbench:
     def _ingest(
         self, job: ClaimedJob, scratch: Path, output: ObjectOutput, progress: OnProgress, *, bucket: str, prefix: str
     ) -> Completed:
+        scratch.mkdir()
         dataset = self._fetched(job, bucket)
         key = original_key(str(dataset.id))
         original = Hashed(lambda: ObjectSource(self._store, self._loop, bucket, key))
@@ -154,7 +155,10 @@ class Workbench:
     ) -> Completed:
         processor = find(job.kind, self._processors)
         params = decode_params(processor, bytes(job.params))
-        kept = self._kept(job) if processor.recalls() else None
+        # Rows are looked at in any case where a result has some; a small dataset is then in memory, and fitted sooner
+        # than an object is fetched.
+        small = processor.makes_rows() and _is_small_dataset(job.dataset)
+        kept = self._kept(job) if processor.recalls() and not small else None
         with pointing(params):
             finished = run(
                 processor,
@@ -165,6 +169,7 @@ class Workbench:
                 progress=progress,
                 kept=kept,
                 others={name: self._other(dataset) for name, dataset in job.others.items()},
+                memory=self._settings.executor_memory_mb * MIB,
             )
         manifest = Manifest(
             bucket=bucket,
@@ -204,8 +209,7 @@ class Workbench:
         stored = dataset.parts
         if stored is None:
             raise BadData("The dataset has no parts.")
-        # Of a dataset its parts, not what was rejected; another job's result has tables alone (see db/inputs.py).
-        files = [file for file in stored.files if dataset.derived or is_part(file.name)]
+        files = _files(dataset)
         if whole and _is_small(files, columns=len(dataset.columns)):
             frames = load(self._store, stored.bucket, files)
         else:
@@ -227,6 +231,16 @@ class Throttled:
             return
         self._stage, self._next = progress.stage, now + PROGRESS_S
         self._on_progress(progress)
+
+
+def _files(dataset: DatasetInput) -> list[StoredFile]:
+    """Of a dataset its parts, not what was rejected; another job's result has tables alone (see db/inputs.py)."""
+    stored = dataset.parts
+    return [] if stored is None else [file for file in stored.files if dataset.derived or is_part(file.name)]
+
+
+def _is_small_dataset(dataset: DatasetInput) -> bool:
+    return _is_small(_files(dataset), columns=len(dataset.columns))
 
 
 def _is_small(files: Sequence[StoredFile], *, columns: int) -> bool:
@@ -265,4 +279,5 @@ def _limits(settings: Settings) -> Limits:
         max_columns=settings.max_columns,
         max_cell_bytes=settings.max_cell_bytes,
         max_expanded_bytes=settings.max_expanded_bytes,
+        memory=settings.executor_memory_mb * MIB,
     )
