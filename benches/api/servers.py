@@ -103,7 +103,7 @@ class Services:
     def make_dataset(self, api: Running) -> None:
         """Upload a small dataset and have a worker read it."""
         with self.worker(), Client(api.url) as client:
-            dataset = client.upload(CSV, name="towns").wait(timeout_s=READY_S)
+            dataset = client.upload(CSV, name="towns.csv").wait(timeout_s=READY_S)
         self.dataset_id = UUID(dataset.id)
 
     def make_jobs(self, count: int) -> list[UUID]:
