@@ -22,7 +22,7 @@ T = TypeVar("T")
 HANDOVER_BYTES = MIB
 PREFETCHED_CHUNKS = 4
 ROW_GROUP_ROWS = 122_880
-ROW_GROUP_CELLS = 4 * 1024 * 1024
+ROW_GROUP_CELLS = 2 * 1024 * 1024
 MIN_ROW_GROUP_ROWS = 512
 SCAN_RETRIES = 3
 
@@ -268,7 +268,7 @@ class _Prefetch:
 
 
 def _write(frame: pl.LazyFrame, target: IO[bytes], form: OutputFormat) -> None:
-    rows = row_group_rows(len(frame.collect_schema()))
+    rows = row_group_rows(sum(map(_leaves, frame.collect_schema().dtypes())))
     match form:
         case OutputFormat.PARQUET:
             frame.sink_parquet(
@@ -287,6 +287,11 @@ def _write(frame: pl.LazyFrame, target: IO[bytes], form: OutputFormat) -> None:
             frame.sink_ipc(target, engine="streaming", compression="zstd", record_batch_size=rows, maintain_order=True)
         case _:
             assert_never(form)
+
+
+def _leaves(dtype: object) -> int:
+    """The columns that a column takes in a file: a struct's fields are written side by side."""
+    return sum(_leaves(field.dtype) for field in dtype.fields) if isinstance(dtype, pl.Struct) else 1
 
 
 def _counted(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, list[int]]:

@@ -34,6 +34,7 @@ from gristmill.processors.run import Other, Part, run
 from gristmill.settings import MIB, Settings
 from gristmill.telemetry import frames, get_logger
 from gristmill.worker.hashed import Hashed
+from gristmill.worker.memory import give_back
 from gristmill.worker.place import place_of_job
 from gristmill.worker.protocol import Broken, Done, Later
 
@@ -219,6 +220,8 @@ class Throttled:
         now = time.monotonic()
         if progress.stage == self._stage and now < self._next:
             return
+        if progress.stage != self._stage:
+            give_back()
         self._stage, self._next = progress.stage, now + PROGRESS_S
         self._on_progress(progress)
 
