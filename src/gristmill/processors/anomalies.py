@@ -19,9 +19,10 @@ from gristmill.processors.anomaly_params import (
     own_of,
 )
 from gristmill.processors.bounds import THRESHOLDS
-from gristmill.processors.columns import Family, resolve
+from gristmill.processors.columns import LEAST_ROWS, Family, resolve
 from gristmill.processors.contract import ROW, Again, Processor
 from gristmill.processors.flagging import BEST, BOUND, LEAD
+from gristmill.processors.forest import Forest
 from gristmill.processors.recalled import recall
 
 _NUMERIC = frozenset({Family.NUMBER})
@@ -147,7 +148,10 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
 
     def least_memory(self, plan: Plan) -> int:
         """Some methods look at rows whole: so many rows of all columns, in a few copies."""
-        return 0 if plan.own is None else WHOLE_COPIES * forest.LEAST_ROWS * len(plan.columns) * 8
+        if plan.own is None:
+            return 0
+        rows = forest.LEAST_ROWS if isinstance(plan.own, Forest) else LEAST_ROWS
+        return WHOLE_COPIES * rows * len(plan.columns) * 8
 
     def merge(self, states: Sequence[State]) -> State:
         limit, most = states[0].limit, states[0].limit_rows
