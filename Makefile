@@ -25,7 +25,7 @@ unexport PYTHONHOME
 export RELOAD m
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: help setup demo test check lint format types contracts drift run api worker migrate migration bench bench-queue bench-data up down \
+.PHONY: help setup demo test check lint format types contracts drift docs run api worker migrate migration bench bench-queue bench-data bench-api up down \
 	reset doctor clean
 
 help: ## list these targets
@@ -37,9 +37,9 @@ demo: setup ## from nothing to results: upload, three jobs, downloads, a plot; l
 	@$(GRISTMILL) demo
 
 test: setup ## all tests, on real PostgreSQL and S3; ARGS="-k name" picks some
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-check: lint types contracts drift test ## lint, format, types, import order, migrations, .env.example, and all tests
+check: lint types contracts drift docs test ## lint, format, types, import order, migrations, docs, .env.example, and all tests
 
 lint: setup ## what ruff says of code and format
 	@.venv/bin/ruff check .
@@ -57,6 +57,10 @@ contracts: setup ## whether the rooms import one way
 
 drift: setup ## whether the migrations lead to the models
 	@$(GRISTMILL) check-migrations
+
+docs: setup ## the documentation as a site, in docs/_build; warnings are errors
+	@.venv/bin/sphinx-build --builder html --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo 'docs/_build/index.html'
 
 run: setup ## API, a worker, PostgreSQL and S3 on this machine until Ctrl-C; RELOAD=1 follows the code
 	@$(GRISTMILL) run
@@ -82,6 +86,10 @@ bench-queue: setup ## the queue beside its peers: ARGS="--only bare gristmill --
 
 bench-data: setup ## the data plane beside its peers: ARGS="jobs --rows 15000000 --only gristmill polars"
 	@PATH="$$(dirname "$$(command -v $(UV))"):$$PATH" .venv/bin/python benches/data $(ARGS)
+
+bench-api: setup ## the API beside bare servers: ARGS="reads submits --rounds 1"; needs wrk, and brings it where it may
+	@command -v wrk >/dev/null || { $(call install,wrk); }
+	@.venv/bin/python -m benches.api $(ARGS)
 
 up: setup ## the whole thing in containers; writes .env with fresh secrets if there is none
 	@command -v docker >/dev/null || { echo 'docker is needed for this; `make run` works without' >&2; exit 1; }

@@ -28,7 +28,7 @@ def migrate(connection: Connection) -> None:
 
 
 async def run_online(settings: Settings) -> None:
-    engine = create_async_engine(database_url(settings), poolclass=pool.NullPool)
+    engine = create_async_engine(database_url(settings.for_migration()), poolclass=pool.NullPool)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(migrate)

@@ -20,6 +20,7 @@ from tests.proxy import FaultProxy
 from tests.worker.rig import Bench
 
 ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / ".gristmill-test"
 SETTINGS = [name.upper() for name in Settings.model_fields] + ["MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"]
 
 
@@ -36,11 +37,10 @@ def no_settings_from_outside() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def endpoints() -> Iterator[Endpoints]:
     """The tests' own embedded services, held for the session; shared with other sessions, wiped by the last."""
-    folder = ROOT / ".gristmill-test"
-    with embedded.hold(folder) as held:
+    with embedded.hold(FOLDER) as held:
         yield held
     with contextlib.suppress(EmbeddedServiceError):  # another session holds them still
-        embedded.reset(folder)
+        embedded.reset(FOLDER)
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 
 from gristmill.embedded import Endpoints
+from gristmill.embedded.places import Places
+from gristmill.embedded.postgres import SUPERUSER
 
 
 @asynccontextmanager
@@ -22,6 +25,26 @@ async def administering(endpoints: Endpoints) -> AsyncIterator[asyncpg.Connectio
     )
     try:
         yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def ruling(endpoints: Endpoints, folder: Path, database: str) -> AsyncIterator[tuple[asyncpg.Connection, str]]:
+    """A connection of the superuser of the services in `folder`, and its password."""
+    services = Places(folder).read_services()
+    assert services is not None
+    password = services.postgres_superuser_password
+    connection = await asyncpg.connect(
+        host=endpoints.postgres_host,
+        port=endpoints.postgres_port,
+        user=SUPERUSER,
+        password=password,
+        database=database,
+        ssl=False,
+    )
+    try:
+        yield connection, password
     finally:
         await connection.close()
 

@@ -87,12 +87,13 @@ def test_a_refusal_never_shows_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_secrets_are_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    given(monkeypatch, BOOTSTRAP_API_KEY="gm_key_very-secret")
+    logins = {f"POSTGRES_{login}_PASSWORD": "login-secret" for login in ("MIGRATION", "API", "WORKER")}
+    given(monkeypatch, BOOTSTRAP_API_KEY="gm_key_very-secret", **logins)
     settings = load_settings(env_file=None)
     for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
-        assert not any(secret in shown for secret in ("pg-secret", "s3-secret", "very-secret"))
+        assert not any(secret in shown for secret in ("pg-secret", "s3-secret", "very-secret", "login-secret"))
     named = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
-    assert named == {"postgres_password", "s3_secret_access_key", "bootstrap_api_key"}
+    assert named == {name.lower() for name in SECRET_NAMES} - {"minio_root_password"}
     assert all(isinstance(getattr(settings, name), SecretStr) for name in named)
 
 

@@ -16,10 +16,13 @@ import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[2]))  # the root: what all benches share is found from there
+
 import detection
 import jobs
 import tables
-from harness import Found, Wanted, use_two_cores
+
+from benches.measuring import Found, Wanted, ratio_table, use_two_cores
 
 
 def table(folder: Path, options: argparse.Namespace) -> Found:
@@ -72,9 +75,7 @@ def main() -> None:
             print(found.table, flush=True)
             ratios += found.ratios
     print(f"\n{cores} cores; medians of {options.rounds}; load {load:.1f} when it began\n")
-    print("| ratio | found | wanted |\n|---|---:|---|")
-    for ratio in ratios:
-        print(f"| {ratio.what} | {ratio.found:,.2f} | {ratio.wanted} |")
+    print(ratio_table(ratios))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from typing import Any
 
 import corpus
 from corpus import Case, Encoded
-from harness import SNIFFERS, Found, Script
+from harness import SNIFFERS, Script
 
+from benches.measuring import Found
 from gristmill.errors import GristmillError
 from gristmill.ingest.csv_dialect import find_shape
 from gristmill.ingest.encoding import find_encoding

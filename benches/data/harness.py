@@ -1,38 +1,16 @@
-"""What the parts share: figures and what is wanted of them, and one peer at a time in an environment of its own."""
+"""What the parts share: one peer at a time in an environment of its own."""
 
 import json
 import math
 import os
-import statistics
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 PEERS, SNIFFERS = HERE / "peers", HERE / "sniffers"
-CORES = 2
 GIVE_UP_S = 3600
 ALIKE = 1e-6
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One figure and what is meant to be reached, in words."""
-
-    what: str
-    found: float
-    wanted: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """What one part measured: a table to print, and what was measured, one JSON line each."""
-
-    table: str
-    ratios: Sequence[Wanted]
-    figures: Sequence[dict[str, Any]]
 
 
 class Script:
@@ -66,22 +44,6 @@ def scripts(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
-def use_two_cores() -> int:
-    """Have this process and all that it starts run on two cores at most. Answers how many there are to it."""
-    cores = sorted(os.sched_getaffinity(0))[:CORES]
-    os.sched_setaffinity(0, cores)
-    return len(cores)
-
-
 def alike(one: dict[str, float], other: dict[str, float]) -> bool:
     """Whether the figures that both have are the same."""
     return all(math.isclose(one[name], other[name], rel_tol=ALIKE) for name in one.keys() & other.keys())
-
-
-def median(values: Sequence[float]) -> float:
-    return statistics.median(values) if values else float("nan")
-
-
-def spread(values: Sequence[float]) -> str:
-    """The lowest and the highest, where there are several."""
-    return f"{min(values):.2f}–{max(values):.2f}" if len(values) > 1 else ""

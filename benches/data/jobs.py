@@ -13,8 +13,10 @@ from typing import Any
 
 import generate
 import tables
-from harness import PEERS, Broken, Found, Script, alike, scripts
+from harness import PEERS, Broken, Script, alike, scripts
 from product import Dataset, Measured, Product
+
+from benches.measuring import Found
 
 OURS = "gristmill"
 WORKS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from harness import Wanted, median, spread
+from benches.measuring import Wanted, median, spread
 
 OURS = "gristmill"
 MOST_MB = 512

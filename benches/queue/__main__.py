@@ -1,8 +1,9 @@
 """`make bench-queue`: our queue beside its peers in one run; prints tables, and the ratios beside what is wanted.
 
-make bench-queue                                           # all but the ablation: about half an hour
+make bench-queue                                           # all but the last two: about half an hour
 make bench-queue ARGS="queues --only bare gristmill --rounds 1"
 make bench-queue ARGS="ablation"                           # what each technique brings
+make bench-queue ARGS="telemetry --rounds 5"               # what metrics cost
 """
 
 import argparse
@@ -13,12 +14,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[2]))  # the root: what all benches share is found from there
+
 import ablation
 import datasets
 import held
 import pruning
 import queues
-from harness import Wanted
+import telemetry
+
+from benches.measuring import Wanted, ratio_table
 
 PARTS = {
     "queues": queues.measure,
@@ -26,6 +31,7 @@ PARTS = {
     "datasets": datasets.measure,
     "pruning": pruning.measure,
     "ablation": ablation.measure,
+    "telemetry": telemetry.measure,
 }
 USUAL = ("queues", "held", "datasets", "pruning")
 
@@ -51,9 +57,7 @@ def main() -> None:
             with options.out.open("a") as file:
                 file.writelines(json.dumps({"part": name, **line}) + "\n" for line in found.figures)
     print(f"\n{os.cpu_count()} cores; medians of {options.rounds}\n")
-    print("| ratio | found | wanted |\n|---|---:|---|")
-    for ratio in ratios:
-        print(f"| {ratio.what} | {ratio.found:.2f} | {ratio.wanted} |")
+    print(ratio_table(ratios))
 
 
 if __name__ == "__main__":

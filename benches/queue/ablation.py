@@ -3,10 +3,12 @@
 import argparse
 from pathlib import Path
 
-from harness import ADAPTERS, Adapter, Bench, Found, median
+from harness import ADAPTERS, Adapter, Bench
 from servers import PostgresServer
 
-ALL = "all"
+from benches.measuring import Found, median
+
+ALL, ALL_FEW = "all", "all,_few_slots"
 # How many jobs are put, without one technique of putting them.
 PUT = {"enqueue_many": 20_000, "enqueue_decided_there": 20_000, "enqueue_one_by_one": 2_000}
 
@@ -19,7 +21,7 @@ def measure(folder: Path, options: argparse.Namespace) -> Found:
     server = PostgresServer(folder)
     try:
         for round_ in range(options.rounds):
-            for variant in adapter.about.variants:
+            for variant in chosen(adapter.about.variants, options.only):
                 print(f"round {round_ + 1}: without {variant}", flush=True)
                 rate, p50 = once(Bench(server, folder), adapter, variant)
                 rates.setdefault(variant, []).append(rate)
@@ -33,8 +35,9 @@ def measure(folder: Path, options: argparse.Namespace) -> Found:
         server.stop()
     lines = ["| without | drain / with all | pick-up p50 / with all |", "|---|---:|---:|"]
     for name, found in rates.items():
-        drain = median(found) / median(rates[ALL])
-        pick_up = median(picked[name]) / median(picked[ALL])
+        base = ALL_FEW if name.endswith("few_slots") else ALL
+        drain = median(found) / median(rates[base])
+        pick_up = median(picked[name]) / median(picked[base])
         lines.append(f"| {name.replace('_', ' ')} | {drain:.2f} | {pick_up:.2f} |")
     lines += ["", "| jobs put | rate / many at once |", "|---|---:|"]
     lines += [
@@ -43,6 +46,11 @@ def measure(folder: Path, options: argparse.Namespace) -> Found:
     ]
     figures = [{"without": name, "drain": found, "p50_ms": picked[name]} for name, found in rates.items()]
     return Found("\n".join(lines), [], [*figures, {"put": put}])
+
+
+def chosen(variants, only: list[str]) -> list[str]:
+    """All, or those whose names begin so, and what they are compared with."""
+    return [name for name in variants if not only or name.startswith((ALL, *only))]
 
 
 def once(bench: Bench, adapter: Adapter, variant: str) -> tuple[float, float]:

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from uuid import UUID
 
-from harness import Found, Wanted, median
 from servers import RedisServer
 
+from benches.measuring import Found, Wanted, median
 from gristmill import embedded
 from gristmill.bootstrap import prepare
 from gristmill.db import datasets

@@ -3,11 +3,10 @@
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,28 +15,12 @@ from typing import Any
 import psutil
 from servers import Server
 
+from benches.measuring import cpu_seconds
+
 ADAPTERS = Path(__file__).parent / "adapters"
 sys.path.insert(0, str(ADAPTERS))  # the adapters' own modules
 WARMUP, PICKUPS, SPACING_S = 10, 200, 0.02
 GIVE_UP_S = 180.0
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One figure and what the queue is meant to reach, in words."""
-
-    what: str
-    found: float
-    wanted: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """What one part of the bench measured."""
-
-    table: str
-    ratios: Sequence[Wanted]
-    figures: Sequence[dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -199,23 +182,9 @@ def watching(adapter: Adapter, url: str) -> Iterator[Callable[[], int]]:
         watch.wait(30)
 
 
-def cpu_seconds(root: psutil.Process) -> float:
-    total = 0.0
-    for process in [root, *root.children(recursive=True)]:
-        try:
-            total += sum(process.cpu_times()[:4])
-        except psutil.NoSuchProcess:
-            continue
-    return total
-
-
 def wait(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + GIVE_UP_S
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError("the jobs were not run in time")
         time.sleep(0.005)
-
-
-def median(values: list[float]) -> float:
-    return statistics.median(values) if values else float("nan")

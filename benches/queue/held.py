@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
-from harness import ADAPTERS, Adapter, Bench, Found, Wanted, median, wait
+from harness import ADAPTERS, Adapter, Bench, wait
 from servers import PostgresServer
+
+from benches.measuring import Found, Wanted, median
 
 OFFERED_PER_S = 300
 SPANS = 5

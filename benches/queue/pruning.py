@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import ADAPTERS, Adapter, Bench, Found, Wanted, median
+from harness import ADAPTERS, Adapter, Bench
 from servers import PostgresServer
 
+from benches.measuring import Found, Wanted, median
 from gristmill.db.engine import Database
 from gristmill.db.retention import FIRST, prune_jobs
 

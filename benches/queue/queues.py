@@ -5,8 +5,10 @@ import shutil
 from collections import defaultdict
 from pathlib import Path
 
-from harness import ADAPTERS, WARMUP, Adapter, Bench, Found, Wanted, median
+from harness import ADAPTERS, WARMUP, Adapter, Bench
 from servers import PostgresServer, RedisServer, Server
+
+from benches.measuring import Found, Wanted, median
 
 FLOOR, OURS = "bare", "gristmill"
 COLUMNS = {

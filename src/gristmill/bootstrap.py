@@ -58,5 +58,5 @@ async def add_bootstrap_key(settings: Settings) -> None:
     if settings.bootstrap_api_key is None:
         return
     key = bootstrap_key(settings.bootstrap_api_key.get_secret_value())
-    async with Database.open(settings) as database:
+    async with Database.open(settings.for_migration()) as database:
         await add_key(database, key)

@@ -10,9 +10,11 @@ from pathlib import Path
 import asyncpg
 
 from gristmill.db.engine import Database
+from gristmill.db.fence import standing
 from gristmill.db.keys import keys_exist
 from gristmill.db.migrations import current_revision, head_revision
 from gristmill.db.workers import count_workers
+from gristmill.domain.role import Role
 from gristmill.errors import DatabaseUnavailable, GristmillError
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
@@ -38,6 +40,7 @@ async def examine(settings: Settings) -> list[Finding]:
         looks: tuple[tuple[str, Callable[[], Awaitable[Finding]]], ...] = (
             ("PostgreSQL", lambda: _postgres(database, settings)),
             ("schema", lambda: _schema(database)),
+            ("fence", lambda: _fence(database)),
             ("S3", lambda: _buckets(store, settings)),
             ("API keys", lambda: _keys(database, settings)),
             ("workers", lambda: _workers(database)),
@@ -62,6 +65,8 @@ async def _look(name: str, look: Callable[[], Awaitable[Finding]]) -> Finding:
         return _bad(name, f"no answer within {LOOK_S:.0f} s", mend="is the service up, and not frozen?")
     except DatabaseUnavailable as error:
         return _bad(name, error.detail, mend="check POSTGRES_HOST, POSTGRES_PORT and that PostgreSQL runs")
+    except asyncpg.InsufficientPrivilegeError:
+        return _bad(name, "this login may not look", mend="gristmill migrate, and docs/how-to/database-roles.md")
     except GristmillError as error:
         return _bad(name, error.detail, mend="see the README's troubleshooting")
 
@@ -87,6 +92,18 @@ async def _schema(database: Database) -> Finding:
     if current != head:
         return _bad("schema", f"at revision {current or 'none'}, the code is at {head}", mend="gristmill migrate")
     return _good("schema", f"at revision {head}")
+
+
+async def _fence(database: Database) -> Finding:
+    """Whether the API can see the rows of one owner alone, and as which roles this login may act."""
+    found = await standing(database)
+    mend = "gristmill migrate, and docs/how-to/database-roles.md"
+    if found.open_tables:
+        return _bad("fence", f"no row-level security on {', '.join(found.open_tables)}", mend=mend)
+    if not found.roles:
+        return _bad("fence", f"{found.login} may act as none of {', '.join(Role)}", mend=mend)
+    owns = ", and owns the tables" if found.owns_tables else ""
+    return _good("fence", f"{found.login} acts as {' or '.join(found.roles)}{owns}")
 
 
 async def _buckets(store: ObjectStore, settings: Settings) -> Finding:

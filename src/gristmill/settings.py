@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +13,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gristmill.errors import ConfigurationError, Fault
 
 MIB = 1024 * 1024
-SECRET_NAMES = ("POSTGRES_PASSWORD", "MINIO_ROOT_PASSWORD", "S3_SECRET_ACCESS_KEY", "BOOTSTRAP_API_KEY")
+SECRET_NAMES = (
+    "POSTGRES_PASSWORD",
+    "POSTGRES_MIGRATION_PASSWORD",
+    "POSTGRES_API_PASSWORD",
+    "POSTGRES_WORKER_PASSWORD",
+    "MINIO_ROOT_PASSWORD",
+    "S3_SECRET_ACCESS_KEY",
+    "BOOTSTRAP_API_KEY",
+)
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
@@ -47,6 +56,16 @@ class Settings(BaseSettings):
     postgres_db: str = Field(default="gristmill", description="database")
     postgres_user: str = Field(default="gristmill", description="role")
     postgres_password: SecretStr = Field(description="password of the role")
+    postgres_migration_user: str | None = Field(
+        default=None, description="role that owns the tables, for `gristmill migrate` and `keys`; default: the same"
+    )
+    postgres_migration_password: SecretStr | None = Field(default=None, description="password of that role")
+    postgres_api_password: SecretStr | None = Field(
+        default=None, description="password that `gristmill migrate` gives to the role gristmill_api; default: no login"
+    )
+    postgres_worker_password: SecretStr | None = Field(
+        default=None, description="the same for the role gristmill_worker"
+    )
     postgres_pool_size: int = Field(default=10, ge=2, le=500, description="connections a process keeps at most")
     postgres_deadline_s: Seconds = Field(
         default=10.0, description="seconds one statement may take, waiting for a connection included"
@@ -137,6 +156,10 @@ class Settings(BaseSettings):
     retain_failed_s: float = Field(
         default=90 * 86400.0, ge=0, le=1e9, description="seconds failed jobs are kept; 0: for ever"
     )
+    metrics_port: Port | None = Field(
+        default=None, description="port of a worker's own /metrics, for which no key is asked; default: none"
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="address that a worker's /metrics listens on")
     scratch_dir: Path | None = Field(default=None, description="folder for temporary files; default: the system's")
 
     # Data
@@ -168,10 +191,23 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _who_migrates_has_a_password(self) -> "Settings":
+        if self.postgres_migration_user is not None and self.postgres_migration_password is None:
+            raise ValueError("POSTGRES_MIGRATION_USER needs its POSTGRES_MIGRATION_PASSWORD")
+        return self
+
+    @model_validator(mode="after")
     def _heartbeats_fit_the_lease(self) -> "Settings":
         if self.heartbeat_s * 3 > self.lease_s:
             raise ValueError("HEARTBEAT_S must be at most a third of LEASE_S: one missed beat is not death")
         return self
+
+    def for_migration(self) -> "Settings":
+        """The same, to log in as who owns the tables."""
+        if self.postgres_migration_user is None:
+            return self
+        login = {"postgres_user": self.postgres_migration_user, "postgres_password": self.postgres_migration_password}
+        return self.model_copy(update=login)
 
     @property
     def loopback_only(self) -> bool:
@@ -197,7 +233,7 @@ class Settings(BaseSettings):
         """Whether an object may become a dataset: its bucket is listed, and its key begins as is said there."""
         return any(bucket == listed and key.startswith(prefix) for listed, prefix in self._sources)
 
-    @property
+    @cached_property
     def allowed_host_names(self) -> tuple[str, ...]:
         return _listed(self.allowed_hosts.lower())
 

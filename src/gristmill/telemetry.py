@@ -2,6 +2,8 @@
 
 Nothing of a user's data goes into a log line: ids, counts, sizes, durations, kinds and codes only.
 
+Lines of a request or job that belongs to a trace also have its `trace_id`.
+
 | event | fields | when |
 |---|---|---|
 | api.started, api.stopped | host, port | the API accepts requests, or has stopped |

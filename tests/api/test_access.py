@@ -35,6 +35,7 @@ OF_NO_OWNER = {
     "listProcessors",
     "getProcessor",
     "getQueue",
+    "getMetrics",
     "listWorkers",
     "pauseQueue",
     "resumeQueue",

@@ -198,7 +198,7 @@ async def _looked_at(database: Database, since: datetime) -> bool:
         return bool(
             await driver.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND application_name = 'gristmill-api' AND query LIKE '%hashtextextended(ROW%' AND query_start > $1",
+                " AND application_name = 'gristmill-api' AND query LIKE '%gristmill_job_states%' AND query_start > $1",
                 since,
             )
         )

@@ -11,6 +11,7 @@ import pytest
 from gristmill.db import claims, outcomes
 from gristmill.db.claims import PAGE, TOP
 from gristmill.db.engine import Database
+from gristmill.domain.role import Role
 from tests.db.rows import new_dataset
 
 FINISHED = 1_000_000
@@ -80,11 +81,13 @@ async def dataset_id(database: Database) -> UUID:
 
 
 async def explain(database: Database, statement: str, *arguments: object) -> Plan:
-    """The plan that a worker gets after its first few claims: one for all arguments."""
+    """The plan that a worker gets, in its role, after its first few claims: one for all arguments."""
     async with database.driver() as driver:
+        await driver.execute(f"SET ROLE {Role.WORKER}")
         await driver.execute("SET plan_cache_mode = force_generic_plan")
         found = await driver.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
         await driver.execute("RESET plan_cache_mode")
+        await driver.execute("RESET ROLE")
     return Plan(tuple(_nodes(json.loads(found)[0]["Plan"])))
 
 

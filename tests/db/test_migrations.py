@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from gristmill.db import functions
+from gristmill.db import fence, functions
 from gristmill.db.engine import Database, database_url
 from gristmill.db.migrations import alembic_config, current_revision, head_revision
 from gristmill.db.models import Table
@@ -35,8 +35,23 @@ UNION ALL
 SELECT 'options', relname, array_to_string(reloptions, ',') FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reloptions IS NOT NULL
 UNION ALL
-SELECT 'function', oid::regprocedure::text, pg_get_functiondef(oid) FROM pg_proc
+SELECT 'function', oid::regprocedure::text, concat_ws(' ', pg_get_functiondef(oid), proacl) FROM pg_proc
 WHERE pronamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'view', viewname, definition FROM pg_views WHERE schemaname = 'public'
+UNION ALL
+SELECT 'policy', tablename || '.' || policyname, concat_ws(' ', permissive, roles, cmd, qual, with_check)
+FROM pg_policies WHERE schemaname = 'public'
+UNION ALL
+SELECT 'row security', relname, concat_ws(' ', relrowsecurity, relforcerowsecurity) FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+UNION ALL
+SELECT 'grant', concat_ws('.', relname, attname), concat_ws(' ', grantee::regrole, privilege_type)
+FROM (
+    SELECT relname, NULL AS attname, relacl AS acl, relnamespace FROM pg_class
+    UNION ALL SELECT relname, attname, attacl, relnamespace FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+) AS granted, aclexplode(acl)
+WHERE relnamespace = 'public'::regnamespace AND grantee <> current_user::regrole AND relname <> 'alembic_version'
 """
 
 
@@ -54,6 +69,7 @@ async def empty(endpoints: Endpoints) -> AsyncIterator[Settings]:
 
 async def test_models_and_migrations_make_the_same_schema(settings: Settings, empty: Settings) -> None:
     assert functions.ENQUEUE, "the functions are made with the tables"
+    assert fence.GRANTS, "and so is the fence"
     engine = create_async_engine(database_url(empty))
     async with engine.begin() as connection:
         await connection.run_sync(Table.metadata.create_all)
@@ -68,6 +84,10 @@ async def test_models_and_migrations_make_the_same_schema(settings: Settings, em
         "sequence",
         "options",
         "function",
+        "view",
+        "policy",
+        "row security",
+        "grant",
     }
 
 

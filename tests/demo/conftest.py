@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from gristmill.client import Dataset
+from gristmill.client import DatasetInfo
 from gristmill.demo.chart import Chart, chart
 from gristmill.demo.tour import JOBS, SPEED, birdstrikes
 from gristmill.domain.column import Column
@@ -41,7 +41,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Answers:
-    dataset: Dataset
+    dataset: DatasetInfo
     reports: Mapping[str, dict[str, Any]]
     flagged: pl.DataFrame
     chart: Chart
@@ -67,7 +67,7 @@ def answers(strikes: pl.DataFrame) -> Answers:
             progress=lambda progress: None,
         )
         reports[processor.kind] = finished.report
-    dataset = Dataset(
+    dataset = DatasetInfo(
         id="018f0000-0000-7000-8000-000000000000",
         name="birdstrikes.csv",
         status="ready",

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from gristmill.demo import report, terminal
-from gristmill.demo.answers import number, size
 from gristmill.demo.run import BESIDE
+from gristmill.shown.figures import number, size
 
 from .conftest import Answers
 

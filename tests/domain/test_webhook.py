@@ -128,7 +128,13 @@ def test_retries_follow_the_schedule_with_jitter_and_end() -> None:
 
 @pytest.mark.parametrize(
     ("text", "fits"),
-    [(new_secret(), True), ("whsec_", False), ("whsec_!!", False), ("secret", False), ("whsec_aaa", False)],
+    [
+        pytest.param(new_secret(), True, id="a new one"),
+        ("whsec_", False),
+        ("whsec_!!", False),
+        ("secret", False),
+        ("whsec_aaa", False),
+    ],
 )
 def test_secrets_have_the_form_of_the_specification(text: str, *, fits: bool) -> None:
     assert is_secret(text) is fits

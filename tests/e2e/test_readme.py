@@ -45,20 +45,28 @@ async def test_the_curl_session_works_as_pasted(system: System, tmp_path: Path) 
     assert flagged["temperature"].to_list() == [980.0]
 
 
-async def test_the_python_session_works_as_pasted(system: System, tmp_path: Path) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    (tmp_path / "readings.csv").write_text("station,temperature\nUlm,11.5\nBonn,9.8\n")
+async def test_the_python_sessions_work_as_pasted(system: System, tmp_path: Path) -> None:
+    (tmp_path / "readings.csv").write_text("temperature\n11.5\n9.8\n10.4\n10.9\n11.1\n980\n")
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    said = [await pasted(block.replace("http://127.0.0.1:8000", system.url), tmp_path) for block in blocks]
+    blocking = [line for line in said[0] if not line.startswith("JobInfo(")]
+    assert len(blocking) < len(said[0]), "what was waited for told how far it is"
+    assert blocking[:2] == ["1", "[980.0]"]
+    assert blocking[2].endswith("'completed']")
+    assert blocking[3] == "422 /params/columns/0"
+    assert pl.read_parquet(tmp_path / "flagged.parquet").height == 1
+    assert said[1] == ["['completed', 'completed']", "['anomalies', 'metrics']"]
+
+
+async def pasted(block: str, folder: Path) -> list[str]:
+    """What a session writes, line by line."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        block.replace("http://127.0.0.1:8000", system.url),
-        cwd=tmp_path,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        sys.executable, "-c", block, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     said, complained = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 0, complained.decode()
-    assert said.decode().strip() == "2"
+    return said.decode().splitlines()
 
 
 async def test_the_session_is_for_the_port_that_is_the_default() -> None:

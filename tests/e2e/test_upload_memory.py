@@ -1,7 +1,8 @@
-"""Promise: the API's memory stays below 200 MB while 200 MB come in, raw or in a form, and the bytes are right."""
+"""Promise: the API's memory stays flat while much comes in, in one upload or in many, and the bytes are right."""
 
+import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,9 @@ from tests.api.serving import Served, serving
 MIB = 1024 * 1024
 SIZE_MIB = 200
 LIMIT_KIB = 200_000_000 // 1024
+MANY, PAUSED, EACH_MIB = 40, 12, 8
+# Ten parts of 6 MiB, less than 1 MiB for each connection, and some air. With two parts for each upload: 480 MiB.
+MANY_KIB = 140 * 1024
 
 
 @pytest.fixture
@@ -61,3 +65,43 @@ def test_memory_is_flat_while_a_large_file_comes_in(served: Served) -> None:
         assert answer.status_code == 201, answer.text
         assert (answer.json()["size_bytes"], answer.json()["sha256"]) == (SIZE_MIB * MIB, expected_sha256())
     assert peak_kib(served.pid) < LIMIT_KIB, f"{at_rest} KiB at rest, {peak_kib(served.pid)} KiB at the most"
+
+
+async def test_memory_is_flat_while_many_come_in(served: Served) -> None:
+    """And jobs are told meanwhile. Clients that pause take no room from the others, though more than there is room for
+    have begun a part.
+    """
+    go_on = asyncio.Event()
+
+    async def upload(content: AsyncIterator[bytes]) -> tuple[int, str]:
+        answer = await client.post("/datasets", content=content, headers={"Content-Type": "text/csv"})
+        told = answer.raise_for_status().json()
+        return told["size_bytes"], told["sha256"]
+
+    async def at_once() -> AsyncIterator[bytes]:
+        for _ in range(EACH_MIB):
+            yield whole
+
+    async def with_a_pause() -> AsyncIterator[bytes]:
+        yield whole
+        await go_on.wait()
+        yield whole
+
+    whole = block(0)
+    async with httpx.AsyncClient(base_url=served.url, timeout=120, limits=httpx.Limits()) as client:
+        small = await client.post("/datasets", content=b"city\nOslo\n", headers={"Content-Type": "text/csv"})
+        body = {"kind": "metrics", "dataset_id": small.json()["id"]}
+        job = (await client.post("/jobs", json=body)).headers["Location"]
+        at_rest, reads = peak_kib(served.pid), 0
+        paused = [asyncio.create_task(upload(with_a_pause())) for _ in range(PAUSED)]
+        many = asyncio.gather(*(upload(at_once()) for _ in range(MANY)))
+        while not many.done():
+            (await client.get(job)).raise_for_status()
+            reads += 1
+        assert await many == [(EACH_MIB * MIB, hashlib.sha256(whole * EACH_MIB).hexdigest())] * MANY
+        assert not any(task.done() for task in paused)
+        go_on.set()
+        assert await asyncio.gather(*paused) == [(2 * MIB, hashlib.sha256(whole * 2).hexdigest())] * PAUSED
+    assert reads > 0
+    grown = peak_kib(served.pid) - at_rest
+    assert grown < MANY_KIB, f"{grown} KiB more than at rest"

@@ -13,9 +13,9 @@ from gristmill.domain.output import OutputFormat
 from gristmill.errors import BadData, InputError, InternalError
 from gristmill.ingest import Limits
 from gristmill.ingest.parquet import ParquetTable
-from gristmill.objects.compute import row_group_rows
 from gristmill.objects.slices import FOOTER_BYTES_PER_CHUNK, MAX_FOOTER_BYTES
 from gristmill.processors.contract import ROW
+from gristmill.writing import row_group_rows
 from tests.ingest.folder import Load
 
 FRAME = pl.DataFrame(

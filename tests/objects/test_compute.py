@@ -17,9 +17,9 @@ from gristmill.domain.manifest import JSON, PARQUET, StoredFile
 from gristmill.domain.output import Output, OutputFormat
 from gristmill.errors import NotFound, StoreUnavailable
 from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, scan
-from gristmill.objects.compute import row_group_rows
 from gristmill.objects.small import SmallObjects
 from gristmill.settings import MIB, Settings
+from gristmill.writing import row_group_rows
 from tests.proxy import FaultProxy
 
 ROWS = 700_000

@@ -28,8 +28,8 @@ from gristmill.domain.manifest import PARQUET, Manifest, StoredFile, ingest_pref
 from gristmill.domain.outcome import Completed
 from gristmill.domain.source import Sources
 from gristmill.objects import ObjectStore
-from gristmill.objects.compute import row_group_rows
 from gristmill.settings import Settings
+from gristmill.writing import row_group_rows
 
 OWNER = "ann"
 LIMIT_S = 60.0

@@ -10,12 +10,15 @@ import pytest
 from gristmill.db import claims
 from gristmill.db.engine import Database
 from gristmill.db.inputs import Inputs
+from gristmill.db.limits import Limit, set_limit
+from gristmill.db.outcomes import rescue_jobs
 from gristmill.domain.job import JobStatus
 from gristmill.domain.manifest import Manifest
 from gristmill.domain.outcome import Completed
 from gristmill.objects import ObjectStore
 from gristmill.settings import MIB, Settings
-from gristmill.worker.attempt import Attempt, Attempts
+from gristmill.worker.ahead import LOOKED_AT, MOST_EACH
+from gristmill.worker.attempt import Attempt, Attempts, StopReason
 from gristmill.worker.cleaner import Cleaner
 from gristmill.worker.completer import Completer
 from gristmill.worker.producer import Producer
@@ -37,6 +40,17 @@ class Shop:
         self.producer = Producer(settings, database, self.worker_id, self.attempts, self.completer)
         room = Room(1024 * MIB, budget=512 * MIB, slots=2)
         self.slots = ExecutorSlots(Inputs(database), self.completer, room, on_free=self.producer.slot_freed)
+
+    async def do_short_ones(self, bench: Bench, dataset_id: UUID) -> None:
+        """As many as it takes to know that jobs are short."""
+        for _ in range(LOOKED_AT):
+            await bench.job(dataset_id)
+            attempt = await self.slots.take()
+            attempt.begin()
+            attempt.end()
+            self.slots.release(attempt)
+            await self.completer.submit(attempt, DONE)
+        await self.attempts.until_none()
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -133,6 +147,87 @@ async def test_an_executor_that_goes_away_leaves_its_job_to_another(bench: Bench
     await shop.slots.fill([attempt])
     leaving.cancel()
     assert await shop.slots.take() is attempt
+
+
+async def test_while_jobs_are_short_some_are_claimed_ahead_and_given_back_untouched(bench: Bench, shop: Shop) -> None:
+    dataset_id = await ingested(bench)
+    async with shop.working():
+        await shop.do_short_ones(bench, dataset_id)
+        first, *ahead, last = [await bench.job(dataset_id) for _ in range(2 + MOST_EACH)]
+        running = await shop.slots.take()
+        assert running.job.id == first
+        await until(lambda: is_held(shop, ahead[-1]), "some are claimed for the time after")
+        # The one that runs turns out long.
+        await until(lambda: tended(shop, bench, ahead[-1]), "what was claimed ahead is given back")
+        assert [(await bench.look(job_id)).attempt for job_id in ahead] == [0] * MOST_EACH
+        assert shop.slots.free + shop.slots.soon == 0
+        assert await bench.events(last) == ["created"], "a stated number of them"
+        shop.slots.release(running)
+        assert (await shop.slots.take()).job.id == ahead[0]
+
+
+async def test_nothing_is_claimed_ahead_while_limits_say_how_many_may_run(bench: Bench, shop: Shop) -> None:
+    dataset_id = await ingested(bench)
+    await set_limit(bench.database, Limit("kind", "metrics", max_running=5))
+    async with shop.working():
+        await shop.do_short_ones(bench, dataset_id)
+        for _ in range(3):
+            await bench.job(dataset_id)
+        running = await shop.slots.take()
+        assert (await shop.slots.take()).job.id != running.job.id
+        assert shop.slots.soon > 0
+        assert await running_jobs(bench) == 2
+
+
+async def test_a_job_claimed_ahead_is_taken_next_or_canceled(bench: Bench, shop: Shop) -> None:
+    dataset_id = await ingested(bench)
+    async with shop.working():
+        await shop.do_short_ones(bench, dataset_id)
+        for wish in (None, StopReason.CANCELED):
+            first, second = [await bench.job(dataset_id) for _ in range(2)]
+            running = await shop.slots.take()
+            assert running.job.id == first
+            await until(lambda: is_held(shop, second), "one is claimed ahead")  # noqa: B023 (awaited in the loop)
+            if wish is None:
+                shop.slots.release(running)
+                await shop.completer.submit(running, DONE)
+                ahead = await shop.slots.take()
+                assert ahead.job.id == second
+                shop.slots.release(ahead)
+                await shop.completer.submit(ahead, DONE)
+            else:
+                (held,) = [attempt for attempt in shop.attempts if attempt.job.id == second]
+                held.ask_to_stop(wish)
+                await shop.slots.tend()
+                await bench.until_status(second, JobStatus.CANCELED)
+    assert (await bench.look(first)).status is JobStatus.RUNNING
+
+
+async def test_a_dead_worker_s_job_ahead_is_rescued_as_others_are(bench: Bench, shop: Shop) -> None:
+    dataset_id = await ingested(bench)
+    async with shop.working():
+        await shop.do_short_ones(bench, dataset_id)
+        running, ahead = [await bench.job(dataset_id) for _ in range(2)]
+        await shop.slots.take()
+        await until(lambda: is_held(shop, ahead), "one is claimed ahead")
+    async with bench.database.driver() as driver:
+        await driver.execute("UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE status = 'running'")
+    await rescue_jobs(bench.database)
+    for job_id in (running, ahead):
+        assert (await bench.look(job_id)).status is JobStatus.PENDING
+
+
+async def is_running(bench: Bench, job_id: UUID) -> bool:
+    return (await bench.look(job_id)).status is JobStatus.RUNNING
+
+
+async def is_held(shop: Shop, job_id: UUID) -> bool:
+    return any(attempt.job.id == job_id for attempt in shop.attempts)
+
+
+async def tended(shop: Shop, bench: Bench, job_id: UUID) -> bool:
+    await shop.slots.tend()
+    return await given_back(bench, job_id)
 
 
 async def given_back(bench: Bench, job_id: UUID) -> bool:

@@ -81,6 +81,7 @@ async def _watch(adapter, options):
         while (left := await _settled(adapter["unfinished"](client))) and time.monotonic() < patience:
             await asyncio.sleep(0.002)
         print(json.dumps({"at": time.monotonic_ns(), "left": left}), flush=True)
+    await _close(adapter, client)
 
 
 def main(adapter):
@@ -122,6 +123,7 @@ def main(adapter):
             async def fill():
                 client = await _settled(adapter["connect"](options.url))
                 await _settled(adapter["fill_history"](client, options.count))
+                await _close(adapter, client)
 
             asyncio.run(fill())
         case "watch":

@@ -150,6 +150,8 @@ async def fill_history(client, n):
 class NoopSlots:
     """As many slots as outcomes may wait to be recorded; a job is done as soon as it is given."""
 
+    soon = 0
+
     def __init__(self, slots, ran, completer, on_free):
         self._slots, self._ran, self._completer, self._on_free = slots, ran, completer, on_free
 

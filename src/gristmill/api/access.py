@@ -67,7 +67,8 @@ ACCESS: Final[dict[str, Scope | None]] = {
     "listLimits": Scope.ADMIN,
     "setLimit": Scope.ADMIN,
     "dropLimit": Scope.ADMIN,
-    # Health and pages
+    # Health and pages. What /metrics tells is what `getQueue` tells, and of nobody in particular.
+    "getMetrics": Scope.READ,
     "isLive": PUBLIC,
     "isReady": PUBLIC,
     "index": PUBLIC,

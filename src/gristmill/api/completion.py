@@ -11,6 +11,7 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg
 from msgspec import Meta
 
+from gristmill import metrics
 from gristmill.api.datasets import Dataset, dataset_of, found_dataset, job_links, validators
 from gristmill.api.document import DatasetId
 from gristmill.api.problems import documented
@@ -155,3 +156,4 @@ async def _commit(database: Database, settings: Settings, row: PresignedRow, *, 
     # Not committed: a request at the same time was first, or gave it up; the caller looks which.
     if committed:
         log.info("upload.stored", dataset_id=str(row.id), bytes=promised.size_bytes)
+    metrics.UPLOADED.inc(promised.size_bytes)

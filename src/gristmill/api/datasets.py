@@ -1,7 +1,6 @@
 """Datasets: upload, look at, list."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Annotated, Any, cast
 from uuid import UUID
 
@@ -17,15 +16,14 @@ from gristmill.api import examples
 from gristmill.api.auth import Caller
 from gristmill.api.conditions import IfNoneMatch, matches, strong_etag
 from gristmill.api.descriptions import JSON_TYPE, documented_descriptions, peek
-from gristmill.api.document import DatasetId, JsonObject
+from gristmill.api.document import DatasetId, JsonObject, Moment
 from gristmill.api.filters import CreatedAfter, CreatedBefore, Labels, interval, shown, wanted_labels
-from gristmill.api.formats import FORMATS, MEDIA_TYPES
 from gristmill.api.idempotency import REPLAYED, IdempotencyKey, checked_key, idle_s, replay
 from gristmill.api.limits import Quotas
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.presigned import Upload
 from gristmill.api.problems import ProblemDetails, details, documented
-from gristmill.api.submit import Processors
+from gristmill.api.submit import HeldProcessors
 from gristmill.api.upload import Incoming, Patience, Uploads
 from gristmill.api.ways import Ways
 from gristmill.db.datasets import FirstJob, get_dataset, list_datasets
@@ -37,6 +35,7 @@ from gristmill.domain.column import Column
 from gristmill.domain.dataset import DataFormat, DatasetStatus
 from gristmill.domain.job import INGEST_KIND
 from gristmill.errors import MalformedRequest, NotFound
+from gristmill.ingest.formats import FORMATS, MEDIA_TYPES
 from gristmill.objects import ObjectStore
 from gristmill.processors import AnyProcessor, find
 from gristmill.processors.contract import decode_params
@@ -64,9 +63,9 @@ class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
     rows_repaired: int | None
     error: ProblemDetails | None
     labels: dict[str, str]
-    created_at: datetime
-    updated_at: datetime
-    expires_at: datetime | None
+    created_at: Moment
+    updated_at: Moment
+    expires_at: Moment | None
     links: dict[str, str]
 
 
@@ -147,7 +146,7 @@ async def create_dataset(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    processors: NamedDependency[Processors],
+    processors: NamedDependency[HeldProcessors],
     quotas: NamedDependency[Quotas],
     owner: NamedDependency[str],
     name: Annotated[str | None, QueryParameter(description="Its name; a field of the form goes before.")] = None,

@@ -2,20 +2,20 @@
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Schema
+from litestar.openapi.spec import Example, OpenAPIMediaType, Reference, Schema
 from msgspec import Meta
 
 from gristmill.api import examples
 from gristmill.api.bodies import decode_json
-from gristmill.api.document import JsonObject
-from gristmill.api.formats import FORMATS, MAX_NAME
+from gristmill.api.document import SCHEMAS, JsonObject, Moment
+from gristmill.api.formats import MAX_NAME
 from gristmill.api.submit import Label, LabelValue
 from gristmill.errors import Fault, InvalidRequest, TooLarge, UploadAborted
+from gristmill.ingest.formats import FORMATS
 
 if TYPE_CHECKING:
     from litestar.types import HTTPRequestEvent, Receive
@@ -30,7 +30,13 @@ SOURCE = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 Labels = Annotated[dict[Label, LabelValue], Meta(max_length=MAX_LABELS)]
-Moment = Annotated[datetime, Meta(tz=True)]
+Format = Annotated[str, Meta(description=f"One of {', '.join(FORMATS)}; default: by the name.")]
+Options = Annotated[JsonObject, Meta(description="Options for reading.")]
+Expiry = Annotated[Moment, Meta(description="When it is removed by itself, once no job needs it.")]
+
+
+def _no_options() -> msgspec.Raw:
+    return msgspec.Raw(b"{}")
 
 
 class PresignedUpload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,22 +44,22 @@ class PresignedUpload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     name: Name
     upload: Literal["presigned"]
-    size_bytes: Annotated[int, Meta(ge=1)]
-    format: str | None = None
-    options: JsonObject = JsonObject(b"{}")
+    size_bytes: Annotated[int, Meta(ge=1, description="The bytes that will be sent, exactly.")]
+    format: Format | None = None
+    options: Options = msgspec.field(default_factory=_no_options)
     labels: Labels = msgspec.field(default_factory=dict)
-    expires_at: Moment | None = None
+    expires_at: Expiry | None = None
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The data is an object in a bucket that the server may read."""
 
     name: Name
-    source: Annotated[str, Meta(max_length=1100)]
-    format: str | None = None
-    options: JsonObject = JsonObject(b"{}")
+    source: Annotated[str, Meta(max_length=1100, description="s3://bucket/key, of a bucket in SOURCE_BUCKETS.")]
+    format: Format | None = None
+    options: Options = msgspec.field(default_factory=_no_options)
     labels: Labels = msgspec.field(default_factory=dict)
-    expires_at: Moment | None = None
+    expires_at: Expiry | None = None
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +68,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     name: Name
     from_job: UUID
     labels: Labels = msgspec.field(default_factory=dict)
-    expires_at: Moment | None = None
+    expires_at: Expiry | None = None
 
 
 Description = PresignedUpload | StoredObject | JobResult
@@ -125,44 +131,13 @@ def decode_description(body: bytes) -> Description:
 
 
 def documented_descriptions() -> OpenAPIMediaType:
-    """The JSON bodies, and a JSON array as data, for the OpenAPI document."""
-    text = Schema(type=OpenAPIType.STRING)
-    shared = {
-        "name": Schema(type=OpenAPIType.STRING, min_length=1, max_length=MAX_NAME),
-        "labels": Schema(type=OpenAPIType.OBJECT, additional_properties=text, max_properties=MAX_LABELS),
-        "expires_at": Schema(
-            type=[OpenAPIType.STRING, OpenAPIType.NULL],
-            format=OpenAPIFormat.DATE_TIME,
-            description="When it is removed by itself, once no job needs it.",
-        ),
-    }
-    read = {
-        "format": Schema(type=OpenAPIType.STRING, description=f"One of {', '.join(FORMATS)}; default: by the name."),
-        "options": Schema(type=OpenAPIType.OBJECT, description="Options for reading.", additional_properties=True),
-    }
-    size = Schema(type=OpenAPIType.INTEGER, minimum=1, description="The bytes that will be sent, exactly.")
-    upload = {"upload": Schema(const="presigned"), "size_bytes": size}
-    source = {"source": Schema(type=OpenAPIType.STRING, description="s3://bucket/key, of a bucket in SOURCE_BUCKETS.")}
-    from_job = {"from_job": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID)}
+    """The JSON bodies for the OpenAPI document.
 
-    def told(kind: type, own: dict[str, Schema], *, needs: list[str]) -> Schema:
-        return Schema(
-            type=OpenAPIType.OBJECT,
-            description=kind.__doc__,
-            properties={**shared, **own},
-            required=["name", *needs],
-            additional_properties=False,
-        )
-
+    That an array is data itself is told in words: of a choice between objects and an array openapi-python-client makes
+    a call that fails, and programs have better types for data.
+    """
     return OpenAPIMediaType(
-        schema=Schema(
-            one_of=[
-                told(PresignedUpload, {**upload, **read}, needs=["upload", "size_bytes"]),
-                told(StoredObject, {**source, **read}, needs=["source"]),
-                told(JobResult, from_job, needs=["from_job"]),
-                Schema(type=OpenAPIType.ARRAY, description="The data itself.", items=Schema()),
-            ]
-        ),
+        schema=Schema(one_of=[Reference(ref=SCHEMAS + kind.__name__) for kind in KINDS.values()]),
         examples={
             "presigned": Example(
                 value={"name": "readings.csv", "format": "csv", "upload": "presigned", "size_bytes": 12_000_000}

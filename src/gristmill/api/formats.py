@@ -11,58 +11,12 @@ import msgspec
 
 from gristmill.api.bodies import decode_json
 from gristmill.domain.dataset import DataFormat
-from gristmill.errors import Fault, InvalidRequest, MalformedRequest, UnsupportedFormat
+from gristmill.errors import Fault, InvalidRequest, MalformedRequest
+from gristmill.ingest.formats import FORMATS, format_word, with_format
 from gristmill.ingest.options import IngestOptions
 
-TAB = "tsv"
-FORMATS = {
-    "csv": DataFormat.CSV,
-    TAB: DataFormat.CSV,
-    "ndjson": DataFormat.NDJSON,
-    "jsonl": DataFormat.NDJSON,
-    "json": DataFormat.JSON,
-    "parquet": DataFormat.PARQUET,
-    "arrow": DataFormat.ARROW,
-    "arrows": DataFormat.ARROW,
-    "feather": DataFormat.ARROW,
-    "xlsx": DataFormat.XLSX,
-}
-MEDIA_TYPES = {
-    "text/csv": "csv",
-    "application/csv": "csv",
-    "text/tab-separated-values": TAB,
-    "application/x-ndjson": "ndjson",
-    "application/ndjson": "ndjson",
-    "application/jsonl": "ndjson",
-    "application/x-jsonlines": "ndjson",
-    "application/json": "json",
-    "application/vnd.apache.parquet": "parquet",
-    "application/x-parquet": "parquet",
-    "application/vnd.apache.arrow.file": "arrow",
-    "application/vnd.apache.arrow.stream": "arrow",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
-}
-# Types that say nothing of the format: the file's name decides.
-UNTOLD = frozenset(
-    {
-        "",
-        "application/octet-stream",
-        "application/gzip",
-        "application/x-gzip",
-        "application/zstd",
-        "application/vnd.ms-excel",  # what a browser on Windows calls a CSV file
-        "application/x-www-form-urlencoded",  # what curl --data-binary says when it is told nothing
-        "text/plain",
-    }
-)
-COMPRESSED = frozenset({".gz", ".gzip", ".zst"})
 MAX_NAME = 255
 SHA256 = "sha-256"
-ACCEPTED = (
-    f"Say it with format={', '.join(FORMATS)}; with Content-Type ({', '.join(MEDIA_TYPES)}); "
-    f"or with a file name that ends in {', '.join(f'.{word}' for word in FORMATS)}, and .gz or .zst after it."
-)
-
 # A member of a dictionary of byte sequences (RFC 8941, 3.2); parameters say nothing here.
 _DIGEST = re.compile(r"[ \t]*(?P<name>[a-z*][a-z0-9_.*-]*)=:(?P<value>[A-Za-z0-9+/=]*):(?:;[^,]*)?[ \t]*")
 
@@ -96,23 +50,6 @@ def describe(
     )
 
 
-def format_word(*, told: str | None, media_type: str, filename: str) -> str:
-    """The name of the format: as told, else by media type, else by the file name's ending. Raises UnsupportedFormat."""
-    if told:
-        if told.lower() in FORMATS:
-            return told.lower()
-        raise UnsupportedFormat(f"There is no such format. {ACCEPTED}", errors=(Fault("/format", "Not one of ours."),))
-    if media_type in MEDIA_TYPES:
-        return MEDIA_TYPES[media_type]
-    endings = [ending.lower() for ending in PurePosixPath(filename).suffixes]
-    while endings and endings[-1] in COMPRESSED:
-        endings.pop()
-    ending = endings[-1].removeprefix(".") if endings else ""
-    if media_type in UNTOLD and ending in FORMATS:
-        return ending
-    raise UnsupportedFormat(f"The format can't be told. {ACCEPTED}")
-
-
 def checked_name(name: str) -> str:
     """The name without spaces around it. Raises InvalidRequest: empty, too long, or with control characters."""
     stripped = unicodedata.normalize("NFC", name).strip()
@@ -132,9 +69,7 @@ def checked_options(options: bytes | None, word: str) -> bytes:
     else:
         decode_json(options, IngestOptions, pointer="/options")
         given = msgspec.json.decode(options)
-    if word == TAB:
-        given.setdefault("delimiter", "\t")
-    return msgspec.json.encode(given)
+    return msgspec.json.encode(with_format(given, word))
 
 
 def promised_digest(*headers: str | None) -> frozenset[str]:

@@ -17,7 +17,7 @@ from litestar.params import BodyKwarg, QueryParameter
 from gristmill.api import examples
 from gristmill.api.auth import Caller, admission
 from gristmill.api.conditions import IfNoneMatch, Prefer, applied, matches, preferred_wait, weak_etag
-from gristmill.api.document import JobId, JsonObject
+from gristmill.api.document import JobId, JsonObject, Moment
 from gristmill.api.filters import (
     CreatedAfter,
     CreatedBefore,
@@ -32,7 +32,7 @@ from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.limits import Quotas
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
-from gristmill.api.submit import JobBatch, JobPlan, JobRequest, Keyed, Processors, Reply, plan_job, submit
+from gristmill.api.submit import HeldProcessors, JobBatch, JobPlan, JobRequest, Keyed, Reply, plan_job, submit
 from gristmill.api.watch import Watcher, await_job
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel_job, get_job, list_jobs
@@ -85,12 +85,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress | None
     error: ProblemDetails | None
     result: ResultSummary | None
-    created_at: datetime
-    updated_at: datetime
-    scheduled_at: datetime
-    started_at: datetime | None
-    cancel_requested_at: datetime | None
-    finished_at: datetime | None
+    created_at: Moment
+    updated_at: Moment
+    scheduled_at: Moment
+    started_at: Moment | None
+    cancel_requested_at: Moment | None
+    finished_at: Moment | None
     links: dict[str, str]
 
 
@@ -135,7 +135,7 @@ async def submit_job(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    processors: NamedDependency[Processors],
+    processors: NamedDependency[HeldProcessors],
     watcher: NamedDependency[Watcher],
     quotas: NamedDependency[Quotas],
     owner: NamedDependency[str],
@@ -315,7 +315,7 @@ async def submit_batch(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    processors: NamedDependency[Processors],
+    processors: NamedDependency[HeldProcessors],
     quotas: NamedDependency[Quotas],
     owner: NamedDependency[str],
     idempotency_key: IdempotencyKey = None,

@@ -102,7 +102,7 @@ class Quotas:
         now = self._clock()
         grant = self._grants.get(owner)
         if grant is None or grant.jobs < jobs or grant.until <= now:
-            waiting = await pending_jobs(self._database, owner=owner, limit=self._max_pending)
+            waiting = await pending_jobs(self._database.of(owner), owner=owner, limit=self._max_pending)
             free = self._max_pending - waiting
             if free < jobs:
                 self._grants.pop(owner, None)
@@ -121,7 +121,7 @@ class Quotas:
         """
         if not self._max_bytes:
             return
-        stored = await stored_bytes(self._database, owner=owner)
+        stored = await stored_bytes(self._database.of(owner), owner=owner)
         if stored + (size_bytes or 1) > self._max_bytes:
             raise StorageFull(
                 f"The datasets have {stored} bytes, and {self._max_bytes} are allowed (MAX_OWNER_BYTES): remove some."

@@ -1,6 +1,5 @@
 """Uploads by presigned URLs: the client sends the parts to the store itself, in any order, and resumes as it likes."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -11,7 +10,7 @@ from litestar.params import QueryParameter
 from msgspec import UNSET, UnsetType
 
 from gristmill.api.descriptions import PresignedUpload
-from gristmill.api.document import DatasetId
+from gristmill.api.document import DatasetId, Moment
 from gristmill.api.expiry import checked_expiry
 from gristmill.api.formats import describe
 from gristmill.api.problems import documented
@@ -61,8 +60,8 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     part_bytes: int
     parts_total: int
     parts: tuple[UploadPart, ...]
-    urls_expire_at: datetime
-    expires_at: datetime
+    urls_expire_at: Moment
+    expires_at: Moment
     links: dict[str, str]
     next: int | UnsetType = UNSET
 

@@ -79,7 +79,7 @@ STATUS = {
     "store-unavailable": 503,
 }
 
-SCHEMA_STATES = frozenset({"42P01", "42703"})
+SCHEMA_STATES = frozenset({"42P01", "42703", "42883"})
 
 RETRY_AFTER = {
     "idempotency-key-in-use": "1",
@@ -199,7 +199,7 @@ def on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[Pro
 
 
 def _lacks_schema(error: Exception) -> bool:
-    """Whether a statement named a table or column that is not there, by its SQLSTATE."""
+    """Whether a statement named a table, column or function that is not there, by its SQLSTATE."""
     cause = getattr(error, "orig", None) or error
     return getattr(cause, "sqlstate", None) in SCHEMA_STATES
 

@@ -10,7 +10,7 @@ from litestar.params import PathParameter
 
 from gristmill.api.document import JsonObject
 from gristmill.api.problems import documented
-from gristmill.api.submit import Processors
+from gristmill.api.submit import HeldProcessors
 from gristmill.errors import NotFound
 from gristmill.processors import AnyProcessor, describe
 
@@ -37,7 +37,7 @@ class ProcessorList(msgspec.Struct, frozen=True):
     responses=documented(),
     response_description="Every kind, by name.",
 )
-async def list_processors(processors: NamedDependency[Processors]) -> ProcessorList:
+async def list_processors(processors: NamedDependency[HeldProcessors]) -> ProcessorList:
     return ProcessorList(tuple(_description(processor) for processor in processors.values()))
 
 
@@ -50,7 +50,7 @@ async def list_processors(processors: NamedDependency[Processors]) -> ProcessorL
 )
 async def get_processor(
     kind: Annotated[str, PathParameter(description="The kind's name.", examples=[Example(value="metrics")])],
-    processors: NamedDependency[Processors],
+    processors: NamedDependency[HeldProcessors],
 ) -> ProcessorDescription:
     processor = processors.get(kind)
     if processor is None:

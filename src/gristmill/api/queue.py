@@ -1,6 +1,5 @@
 """The queue and its workers: what waits, who works, and what an operator limits or pauses."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, PathParameter, QueryParameter
 from msgspec import Meta
 
+from gristmill.api.document import Moment
 from gristmill.api.paging import checked_text
 from gristmill.api.problems import documented
 from gristmill.db import limits
@@ -64,8 +64,8 @@ class Worker(msgspec.Struct, frozen=True):
     slots: int
     running: int
     version: str
-    started_at: datetime
-    heartbeat_at: datetime
+    started_at: Moment
+    heartbeat_at: Moment
 
 
 class WorkerList(msgspec.Struct, frozen=True):

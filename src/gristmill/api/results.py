@@ -1,6 +1,5 @@
 """What a job made: its files, each with a URL that downloads it, and its report."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from gristmill.api.auth import Caller
-from gristmill.api.document import JobId, JsonObject
+from gristmill.api.document import JobId, JsonObject, Moment
 from gristmill.api.jobs import found_job, retry_after
 from gristmill.api.problems import ProblemDetails, answer, details, documented, job_details
 from gristmill.db.engine import Database
@@ -30,7 +29,7 @@ class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     uri: str
     url: str
-    url_expires_at: datetime
+    url_expires_at: Moment
     media_type: str
     size_bytes: int
     sha256: str
@@ -43,7 +42,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     job_id: UUID
     uri: str
     url: str
-    url_expires_at: datetime
+    url_expires_at: Moment
     media_type: str
     size_bytes: int
     sha256: str

@@ -9,7 +9,15 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Schema,
+)
 from litestar.params import QueryParameter
 
 from gristmill.api import examples
@@ -78,8 +86,8 @@ class TableOperation(Operation):
         for kind, sample in self.samples.items():
             told = answered.content.setdefault(kind, OpenAPIMediaType(schema=text))
             told.examples = {"page": Example(summary="A page", value=sample)}
-        # Without `type`: what is not text has none in OpenAPI 3.1.
-        answered.content[TableType.ARROW] = OpenAPIMediaType(schema=Schema(description="An Arrow IPC stream."))
+        binary = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="An Arrow IPC stream.")
+        answered.content[TableType.ARROW] = OpenAPIMediaType(schema=binary)
 
 
 class Table(NamedTuple):

@@ -15,11 +15,11 @@ from msgspec import Meta
 
 from gristmill.api import examples
 from gristmill.api.auth import Caller
-from gristmill.api.document import JsonObject
+from gristmill.api.document import JsonObject, Moment
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.paging import Cursor, Limit, before, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
-from gristmill.api.submit import JobRequest, Processors, checked_job
+from gristmill.api.submit import HeldProcessors, JobRequest, checked_job
 from gristmill.db import schedules
 from gristmill.db.engine import Database
 from gristmill.db.idempotency import creating
@@ -84,12 +84,12 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int
     timeout_s: int
     webhook: UUID | None
-    upcoming: tuple[datetime, ...]
-    last_at: datetime | None
+    upcoming: tuple[Moment, ...]
+    last_at: Moment | None
     last_job_id: UUID | None
     error: ProblemDetails | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
 
 
 class SchedulePage(msgspec.Struct, frozen=True):
@@ -115,7 +115,7 @@ async def create_schedule(
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
-    processors: NamedDependency[Processors],
+    processors: NamedDependency[HeldProcessors],
     owner: NamedDependency[str],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[Schedule]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from litestar.params import SkipValidation
 from msgspec import Meta
 
 from gristmill.api.document import JsonObject
@@ -32,16 +33,19 @@ from gristmill.processors.contract import Planned, PlannedStep, decode_params
 from gristmill.processors.naming import declared, pointing, with_documents
 from gristmill.processors.run import planned
 from gristmill.settings import Settings
+from gristmill.steps import step
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
 
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 LabelValue = Annotated[str, Meta(max_length=256)]
 Processors = Mapping[str, AnyProcessor]
+# As handlers are given them: the framework would check each of them, and copy them all, at every request.
+HeldProcessors = SkipValidation[Processors]
 
 
 def _no_params() -> JsonObject:
-    return JsonObject(b"{}")
+    return msgspec.Raw(b"{}")
 
 
 class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,6 +152,23 @@ async def submit(
         KeyInUse: another request with the same key is under way.
         TooLarge: the documents that params name are too large.
     """
+    with step("enqueue"):
+        return await _submit(
+            database, store, settings, processors, owner=owner, requests=requests, batch=batch, keyed=keyed
+        )
+
+
+async def _submit(
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+    processors: Processors,
+    *,
+    owner: str,
+    requests: Sequence[JobRequest],
+    batch: bool,
+    keyed: Keyed | None,
+) -> list[JobRow]:
     known = await _known(database, store, processors, requests, owner=owner)
     jobs: list[NewJob] = []
     faults: list[Fault] = []
@@ -189,7 +210,7 @@ async def plan_job(
         kind_version=job.kind_version,
         dataset_id=job.dataset_id,
         input_job_id=job.input_job_id,
-        params=JsonObject(job.params),
+        params=msgspec.Raw(job.params),
         max_attempts=job.max_attempts,
         timeout_s=job.timeout_s,
         steps=None if plan is None else plan.outline(),

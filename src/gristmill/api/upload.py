@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
+from gristmill import metrics
 from gristmill.api.form import Form
 from gristmill.api.formats import Described, describe, promised_digest
 from gristmill.api.idempotency import payload_digest
@@ -109,6 +110,7 @@ class Uploads:
             key = replace(key, payload_sha256=_identity(described, writer, first_job))
         await uninterrupted(self._commit(upload_id, owner, described, writer, first_job, key))
         log.info("upload.stored", dataset_id=str(upload_id), bytes=writer.size_bytes)
+        metrics.UPLOADED.inc(writer.size_bytes)
         return upload_id
 
     async def identify(self, incoming: Incoming, receive: "Receive", *, first_job: FirstJob | None) -> str:

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from gristmill.api import examples
 from gristmill.api.auth import Caller
+from gristmill.api.document import Moment
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.paging import Cursor, Limit, before, encode_cursor, next_link
 from gristmill.api.problems import documented
@@ -68,9 +69,9 @@ class WebhookInfo(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     url: str
     disabled: Literal["paused", "gone"] | None
-    old_secret_until: datetime | None
-    created_at: datetime
-    updated_at: datetime
+    old_secret_until: Moment | None
+    created_at: Moment
+    updated_at: Moment
 
 
 class WebhookWithSecret(WebhookInfo, frozen=True, kw_only=True):
@@ -94,11 +95,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     event_id: int
     status: DeliveryStatus
     attempts: int
-    next_at: datetime | None
+    next_at: Moment | None
     response_status: int | None
     error: str | None
-    created_at: datetime
-    delivered_at: datetime | None
+    created_at: Moment
+    delivered_at: Moment | None
 
 
 class DeliveryPage(msgspec.Struct, frozen=True):

@@ -39,6 +39,7 @@ GIVEN = {
     "timeout_s": "int",
     "webhook_id": "uuid",
     "sources": "text",
+    "traceparent": "text",
     "waits_for": "uuid",
 }
 
@@ -47,9 +48,9 @@ WITH given AS MATERIALIZED (
     SELECT {given} FROM unnest({arrays}) AS varying ({varying})
 ), added AS (
     INSERT INTO jobs (id, owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, webhook_id, sources, waits_for, blocked)
+        scheduled_at, max_attempts, timeout_s, webhook_id, sources, traceparent, waits_for, blocked)
     SELECT id, $1, dataset_id, input_job_id, kind, kind_version, params::jsonb, labels::jsonb, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, webhook_id, sources::jsonb, waits_for,
+        scheduled_at, max_attempts, timeout_s, webhook_id, sources::jsonb, traceparent, waits_for,
         waits_for IS NOT NULL
     FROM given
 ), woken AS MATERIALIZED (
@@ -123,6 +124,7 @@ def _statement(added: Sequence[tuple[JobRow, NewJob]]) -> tuple[str, list[object
             job.timeout_s,
             job.webhook_id,
             sources_of(job),
+            job.traceparent,
             row.waits_for,
         )
         for row, job in added

@@ -64,7 +64,8 @@ WITH {picked}claimed AS (
         progress = NULL, updated_at = now()
     WHERE id = ANY (ARRAY ({ids}))
     RETURNING id, owner, kind, params::text AS params, attempt, max_attempts, lease, timeout_s, dataset_id,
-        input_job_id, sources::text AS sources, priority, limit_key, scheduled_at
+        input_job_id, sources::text AS sources, traceparent,
+        extract(epoch FROM now() - scheduled_at)::float8 AS waited_s, priority, limit_key, scheduled_at
 ), history AS (
     INSERT INTO job_events (job_id, owner, type, attempt, lease)
     SELECT id, owner, 'claimed', attempt, lease FROM claimed
@@ -143,6 +144,8 @@ class Claimer:
         self._after: Lane | None = None
         # Seconds until there may be more, as the last claim saw it; None: nothing is known to come.
         self.next_due_s: float | None = None
+        # Whether the last claim found limits on how many may run or start.
+        self.limited = False
 
     async def claim(self, limit: int) -> list[Claim]:
         """Claim up to `limit` due jobs: each gets a new lease and a history event, in one statement for all.
@@ -154,6 +157,7 @@ class Claimer:
         claimed: list[Claim] = []
         async with self._database.driver() as driver:
             known = await limits.limits(driver)
+            self.limited = any(item.max_running is not None or item.rate is not None for item in known)
             if not any(item.paused for item in known if item.scope == "all"):
                 async for lanes in self._pages(driver, known):
                     claimed += await self._claim_from(driver, lanes, known, limit - len(claimed))
@@ -331,7 +335,22 @@ def _place(record: asyncpg.Record) -> tuple[int, datetime, UUID]:
 
 
 def _claim(record: asyncpg.Record) -> Claim:
-    identity, owner, kind, params, attempt, most, lease, timeout_s, dataset_id, input_job_id, named, *_ = record
+    (
+        identity,
+        owner,
+        kind,
+        params,
+        attempt,
+        most,
+        lease,
+        timeout_s,
+        dataset_id,
+        input_job_id,
+        named,
+        trace,
+        waited_s,
+        *_,
+    ) = record
     return Claim(
         identity,
         owner,
@@ -344,4 +363,6 @@ def _claim(record: asyncpg.Record) -> Claim:
         dataset_id,
         input_job_id,
         sources(named),
+        trace,
+        waited_s,
     )

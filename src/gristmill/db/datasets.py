@@ -19,6 +19,7 @@ from gristmill.db.rows import DatasetRow, dataset_row
 from gristmill.domain.dataset import DataFormat, DatasetStatus
 from gristmill.domain.outcome import Canceled, Completed, Failed, Interrupted, Outcome, Retry, Snoozed
 from gristmill.errors import BadData, DatasetFailed, Problem
+from gristmill.tracing import current
 
 BEGIN_UPLOAD = "INSERT INTO uploads (owner) VALUES ($1) RETURNING id"
 TOUCH_UPLOAD = "UPDATE uploads SET touched_at = now() WHERE id = $1 RETURNING true"
@@ -35,13 +36,13 @@ WITH finished AS (
     SELECT id, owner, $3, $4, $5, $6, $7, $8, $9::jsonb, $15::jsonb, $16 FROM finished
     RETURNING id, owner
 ), ingest AS (
-    INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, priority, max_attempts, timeout_s)
-    SELECT owner, 'ingest', 1, id, $9::jsonb, 10, $10, $11 FROM added
+    INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, priority, max_attempts, timeout_s, traceparent)
+    SELECT owner, 'ingest', 1, id, $9::jsonb, 10, $10, $11, $17 FROM added
     RETURNING id, owner
 ), first_job AS (
     INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, blocked, waits_for, max_attempts,
-        timeout_s)
-    SELECT owner, $12, $13, id, $14::jsonb, true, id, $10, $11 FROM added WHERE $12::text IS NOT NULL
+        timeout_s, traceparent)
+    SELECT owner, $12, $13, id, $14::jsonb, true, id, $10, $11, $17 FROM added WHERE $12::text IS NOT NULL
     RETURNING id, owner
 ), history AS (
     INSERT INTO job_events (job_id, owner, type, attempt)
@@ -72,6 +73,17 @@ UPDATE datasets SET
 WHERE id = $1 AND status = 'validating'
 """
 
+
+GET = "SELECT {columns} FROM datasets WHERE id = $1 AND owner = $2 AND deleted_at IS NULL".format(  # noqa: S608
+    columns=", ".join(DatasetRow.__struct_fields__)
+)
+
+# To plan jobs by. The profile of a wide table may have megabytes, and what its parts are is the worker's to know.
+GET_PLANNED = "SELECT {columns} FROM datasets WHERE id = ANY ($1::uuid[]) AND owner = $2 AND deleted_at IS NULL".format(  # noqa: S608
+    columns=", ".join(
+        f"NULL AS {name}" if name in ("profile", "manifest") else name for name in DatasetRow.__struct_fields__
+    )
+)
 
 COLUMNS = tuple(Dataset.__table__.columns[name] for name in DatasetRow.__struct_fields__)
 
@@ -181,6 +193,7 @@ async def commit_upload(
             first_job.params.decode() if first_job else None,
             _json(labels or {}),
             expires_at,
+            current(),
         )
         if added is not None and key is not None:
             await finish_upload(driver, key, upload_id, location=f"/datasets/{upload_id}")
@@ -188,17 +201,15 @@ async def commit_upload(
 
 
 async def get_dataset(database: Database, dataset_id: UUID, *, owner: str) -> DatasetRow | None:
-    statement = select(*COLUMNS).where(Dataset.deleted_at.is_(None), Dataset.id == dataset_id, Dataset.owner == owner)
-    async with database.session() as session:
-        record = (await session.execute(statement)).mappings().one_or_none()
+    async with database.driver() as driver:
+        record = await driver.fetchrow(GET, dataset_id, owner)
     return None if record is None else dataset_row(dict(record))
 
 
 async def get_datasets(database: Database, ids: Sequence[UUID], *, owner: str) -> list[DatasetRow]:
-    """Those of the datasets that there are, and are this owner's."""
-    statement = select(*COLUMNS).where(Dataset.deleted_at.is_(None), Dataset.id.in_(ids), Dataset.owner == owner)
-    async with database.session() as session:
-        records = (await session.execute(statement)).mappings().all()
+    """Those of the datasets that there are, and are this owner's; without profile and manifest (None)."""
+    async with database.driver() as driver:
+        records = await driver.fetch(GET_PLANNED, ids, owner)
     return [dataset_row(dict(record)) for record in records]
 
 
@@ -218,7 +229,7 @@ async def list_datasets(
     statement = (
         select(*COLUMNS)
         .where(Dataset.deleted_at.is_(None), Dataset.owner == owner)
-        .where(*labeled(Dataset.labels, labels or {}), *created.holds(Dataset.created_at))
+        .where(*labeled(Dataset, labels or {}), *created.holds(Dataset.created_at))
         .order_by(Dataset.id.desc())
         .limit(limit)
     )

@@ -10,6 +10,7 @@ from gristmill.db.datasets import FirstJob
 from gristmill.db.engine import Database, Driver
 from gristmill.db.idempotency import RequestKey, creating
 from gristmill.domain.dataset import DataFormat, Source
+from gristmill.tracing import current
 
 # As COMMIT_UPLOAD, without an upload. The job whose result is the data is locked until we commit, so that it can't be
 # removed before its taker is there; while the ingest job is to run it is kept for it.
@@ -24,12 +25,14 @@ WITH origin AS MATERIALIZED (
     SELECT id, $1, $2, $3, id::text || '/original', $4, $5, $6::jsonb, $7::jsonb, $8, $9::jsonb FROM identity
     RETURNING id, owner
 ), ingest AS (
-    INSERT INTO jobs (owner, kind, kind_version, dataset_id, input_job_id, params, priority, max_attempts, timeout_s)
-    SELECT owner, 'ingest', 1, id, $10, $6::jsonb, 10, $11, $12 FROM added
+    INSERT INTO jobs (owner, kind, kind_version, dataset_id, input_job_id, params, priority, max_attempts, timeout_s,
+        traceparent)
+    SELECT owner, 'ingest', 1, id, $10, $6::jsonb, 10, $11, $12, $16 FROM added
     RETURNING id, owner
 ), first_job AS (
-    INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, blocked, waits_for, max_attempts, timeout_s)
-    SELECT owner, $13, $14, id, $15::jsonb, true, id, $11, $12 FROM added WHERE $13::text IS NOT NULL
+    INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, blocked, waits_for, max_attempts, timeout_s,
+        traceparent)
+    SELECT owner, $13, $14, id, $15::jsonb, true, id, $11, $12, $16 FROM added WHERE $13::text IS NOT NULL
     RETURNING id, owner
 ), history AS (
     INSERT INTO job_events (job_id, owner, type, attempt)
@@ -86,6 +89,7 @@ async def add_dataset(
         first_job.kind if first_job else None,
         first_job.kind_version if first_job else None,
         first_job.params.decode() if first_job else None,
+        current(),
     )
     if key is None:
         async with database.driver() as driver:

@@ -5,30 +5,38 @@ Two ways to speak over the same connections: `session()` lends an SQLAlchemy con
 Both put one deadline around everything, waiting for a connection included: asyncpg can hang past its own time-out on
 a frozen server, because its cancel opens a connection without a limit. A connection that misses the deadline is thrown
 away, never returned.
+
+Every connection takes the role of its process, and in the API's role shows one owner's rows at a time: what row-level
+security lets through (`db/fence.py`), whatever the statement says.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+from typing import Any
 
 import asyncpg
-from sqlalchemy import URL
+from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from gristmill.errors import DatabaseUnavailable, GristmillError
+from gristmill import metrics
+from gristmill.db.pool import NOBODY, Driver, Lent, Pool, throw_away
+from gristmill.db.questions import Question
+from gristmill.domain.role import Role
+from gristmill.errors import DatabaseUnavailable, GristmillError, NotReady
 from gristmill.settings import Settings
 
-if TYPE_CHECKING:
-    # Generic in the stubs alone.
-    Driver = asyncpg.Connection[asyncpg.Record]
-else:
-    Driver = asyncpg.Connection
+__all__ = ["Database", "Driver", "connect_options", "database_url", "unavailable"]
 
-T = TypeVar("T")
+BIND_LOCAL = "SELECT set_config('role', $1, true), set_config('gristmill.owner', $2, true)"
+_BIND_SESSION = text("SELECT set_config('role', :role, true), set_config('gristmill.owner', :owner, true)")
+
+# An unknown role is an invalid value of a parameter, one that the login is no member of is a lack of privilege.
+ROLE_STATES = frozenset({"22023", "42501"})
 
 # What another try may cure: connection exceptions, shutdowns and restarts, serialization failures, deadlocks,
 # too many connections, a cancelled statement.
@@ -57,16 +65,17 @@ def database_url(settings: Settings) -> URL:
     )
 
 
-def connect_options(settings: Settings, *, application: str) -> dict[str, Any]:
+def connect_options(settings: Settings, *, application: str, role: Role | None = None) -> dict[str, Any]:
     """Keyword arguments of `asyncpg.connect` that every connection of ours has.
 
     No prepared-statement cache assumptions are made when LISTEN is off: behind a transaction-pooling proxy the next
-    transaction may run on another server connection.
+    transaction may run on another server connection. Nor does such a proxy let a connection choose its role.
     """
     pooled_by_proxy = not settings.listen_notify
+    chosen = {"application_name": application} | ({} if role is None else {"role": role.value})
     options: dict[str, Any] = {
         "timeout": settings.postgres_deadline_s,
-        "server_settings": {} if pooled_by_proxy else {"application_name": application},
+        "server_settings": {} if pooled_by_proxy else chosen,
     }
     if pooled_by_proxy:
         options["statement_cache_size"] = 0
@@ -94,43 +103,69 @@ def unavailable(error: BaseException) -> DatabaseUnavailable | None:
     return _lost() if isinstance(error, OperationalError) else None
 
 
+def roleless(error: BaseException) -> NotReady | None:
+    """The error as ours when it says that the login may not take its role, or that there is none such; else None."""
+    cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
+    while cause is not None:
+        if (
+            isinstance(cause, asyncpg.PostgresError)
+            and cause.sqlstate in ROLE_STATES
+            and any(f'"{role}"' in str(cause) for role in Role)
+        ):
+            return NotReady("The database's roles are missing, or not granted to this login: see `gristmill doctor`")
+        cause = cause.__cause__
+    return None
+
+
 def _lost() -> DatabaseUnavailable:
     return DatabaseUnavailable("PostgreSQL is not reachable at the moment")
 
 
 class Database:
-    """The process's pool. Everything that takes longer than `deadline_s` raises `DatabaseUnavailable`.
+    """The process's connections. Everything that takes longer than `deadline_s` raises `DatabaseUnavailable`.
 
-    The engine makes connections; which of them are idle is known here. Lending one through the engine's own pool costs
-    three switches of greenlets, as much time as a statement does: 190 us against 10.
+    In the API's role it shows nobody's rows; `of(owner)` shows that owner's. In the worker's role, or in none, it shows
+    what the role may see.
     """
 
-    def __init__(self, engine: AsyncEngine, *, size: int, deadline_s: float) -> None:
-        self.engine = engine
+    def __init__(self, pool: Pool, *, deadline_s: float, binding: "Binding", owner: str = NOBODY) -> None:
         self.deadline_s = deadline_s
-        self._slots = asyncio.Semaphore(size)
-        self._idle: list[_Lent] = []
+        self._pool = pool
+        self._binding = binding
+        self._owner = owner
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, *, application: str = "gristmill") -> AsyncIterator["Database"]:
-        """Make the pool. Nothing is connected until it is used, so a dead server is an error of the first use."""
+    async def open(
+        cls, settings: Settings, *, application: str = "gristmill", role: Role | None = None
+    ) -> AsyncIterator["Database"]:
+        """Make the pool. Nothing is connected until it is used, so a dead server is an error of the first use.
+
+        None: it speaks as whoever logs in.
+        """
         engine = create_async_engine(
             database_url(settings),
             pool_size=settings.postgres_pool_size,
             max_overflow=0,
             pool_timeout=settings.postgres_deadline_s,
-            connect_args=_sqlalchemy_options(settings, application=application),
+            connect_args=_sqlalchemy_options(settings, application=application, role=role),
             hide_parameters=True,
             # JSON stays text on the way in and out: who needs what is in it decodes it by type.
             json_serializer=str,
             json_deserializer=str,
         )
-        database = cls(engine, size=settings.postgres_pool_size, deadline_s=settings.postgres_deadline_s)
+        pool = Pool(engine, size=settings.postgres_pool_size)
+        binding = Binding.NONE
+        if role is Role.API:
+            binding = Binding.OF_CONNECTIONS if settings.listen_notify else Binding.OF_TRANSACTIONS
         try:
-            yield database
+            yield cls(pool, deadline_s=settings.postgres_deadline_s, binding=binding)
         finally:
-            await database._close()
+            await pool.close(deadline_s=settings.postgres_deadline_s)
+
+    def of(self, owner: str) -> "Database":
+        """The same connections, with one owner's rows to be seen."""
+        return Database(self._pool, deadline_s=self.deadline_s, binding=self._binding, owner=owner)
 
     @asynccontextmanager
     async def session(self, *, deadline_s: float | None = None) -> AsyncIterator[AsyncConnection]:
@@ -138,82 +173,77 @@ class Database:
 
         Raises:
             DatabaseUnavailable: no connection, a lost one, or the deadline passed.
+            NotReady: the login may not take its role.
         """
-        async with self._lent(deadline_s, _connection_of) as connection, connection.begin():
-            yield connection
+        async with self._lent(deadline_s) as lent, lent.connection.begin():
+            if self._binding is Binding.OF_TRANSACTIONS:
+                await lent.connection.execute(_BIND_SESSION, {"role": Role.API, "owner": self._owner})
+            yield lent.connection
 
-    def driver(self, *, deadline_s: float | None = None) -> AbstractAsyncContextManager["Driver"]:
-        """Lend the asyncpg connection itself, in autocommit: each statement is its own transaction.
+    @asynccontextmanager
+    async def driver(self, *, deadline_s: float | None = None) -> AsyncIterator["Driver"]:
+        """Lend the asyncpg connection itself, in autocommit: each statement is its own transaction. Behind a proxy that
+        pools transactions, the API's are one.
 
         Raises:
             DatabaseUnavailable: no connection, a lost one, or the deadline passed.
+            NotReady: the login may not take its role.
         """
-        return self._lent(deadline_s, _driver_of)
+        async with self._lent(deadline_s) as lent:
+            if self._binding is Binding.OF_TRANSACTIONS:
+                async with lent.driver.transaction():
+                    await lent.driver.execute(BIND_LOCAL, Role.API, self._owner)
+                    yield lent.driver
+            else:
+                yield lent.driver
+
+    async def ask(self, question: Question, *arguments: object) -> list[asyncpg.Record]:
+        """Ask what one owner's rows do not answer (`db/questions.py`), on any connection, whoever it is bound to.
+
+        Raises:
+            DatabaseUnavailable: no connection, a lost one, or the deadline passed.
+            NotReady: the login may not take its role.
+        """
+        async with self._lent(None, bind=False) as lent:
+            return await lent.driver.fetch(question.statement, *arguments)
 
     @asynccontextmanager
-    async def _lent(self, deadline_s: float | None, used: Callable[["_Lent"], T]) -> AsyncIterator[T]:
-        lent: _Lent | None = None
+    async def _lent(self, deadline_s: float | None, *, bind: bool = True) -> AsyncIterator[Lent]:
+        """`bind`: to this owner, where connections are bound at all."""
+        lent: Lent | None = None
+        bind = bind and self._binding is Binding.OF_CONNECTIONS
+        began, outcome = time.perf_counter(), "ok"
         try:
-            async with asyncio.timeout(deadline_s or self.deadline_s), self._slots:
-                lent = await self._take()
+            async with asyncio.timeout(deadline_s or self.deadline_s), self._pool.slots:
+                lent = await self._pool.take(self._owner if bind else None)
                 try:
-                    yield used(lent)
+                    if bind:
+                        await lent.bind(self._owner)
+                    yield lent
                 except BaseException as error:
                     if _is_dirty(error):
-                        await _throw_away(lent.connection)
+                        await throw_away(lent.connection)
                         lent = None
                     raise
                 finally:
                     if lent is not None:
-                        await self._give_back(lent)
+                        await self._pool.give_back(lent)
         except BaseException as error:
-            lost = unavailable(error)
-            if lost is not None:
-                raise lost from error
+            known = roleless(error) or unavailable(error)
+            if known is not None:
+                outcome = "unavailable"
+                raise known from error
             raise
-
-    async def _take(self) -> "_Lent":
-        """The connection used last, if it lives; else a new one."""
-        while self._idle:
-            lent = self._idle.pop()
-            if not lent.driver.is_closed():
-                return lent
-            await _throw_away(lent.connection)
-        connection = await self.engine.connect()
-        try:
-            raw = await connection.get_raw_connection()
-        except BaseException:
-            await _throw_away(connection)
-            raise
-        driver = raw.driver_connection
-        assert driver is not None  # noqa: S101 (SQLAlchemy types it optional; a fresh connection has one)
-        return _Lent(connection, driver)
-
-    async def _give_back(self, lent: "_Lent") -> None:
-        if lent.driver.is_in_transaction():
-            await _throw_away(lent.connection)
-        else:
-            self._idle.append(lent)
-
-    async def _close(self) -> None:
-        try:
-            async with asyncio.timeout(self.deadline_s):
-                while self._idle:
-                    await self._idle.pop().connection.close()
-                await self.engine.dispose()
-        except TimeoutError:
-            await self.engine.dispose(close=False)
+        finally:
+            metrics.DATABASE_SECONDS.observe(time.perf_counter() - began, outcome)
 
 
-class _Lent(NamedTuple):
-    """A connection, and the driver's own under it."""
+class Binding(Enum):
+    """How connections learn whose rows they show."""
 
-    connection: AsyncConnection
-    driver: "Driver"
-
-
-_connection_of = attrgetter("connection")
-_driver_of = attrgetter("driver")
+    NONE = auto()
+    OF_CONNECTIONS = auto()
+    OF_TRANSACTIONS = auto()
 
 
 def _is_dirty(error: BaseException) -> bool:
@@ -221,17 +251,8 @@ def _is_dirty(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError | TimeoutError | GeneratorExit) or unavailable(error) is not None
 
 
-async def _throw_away(connection: AsyncConnection) -> None:
-    """Drop the connection without asking the server, which may not answer."""
-    raw = await connection.get_raw_connection() if not connection.invalidated else None
-    if raw is not None and raw.driver_connection is not None:
-        raw.driver_connection.terminate()
-    await asyncio.shield(connection.invalidate())
-    await asyncio.shield(connection.close())
-
-
-def _sqlalchemy_options(settings: Settings, *, application: str) -> dict[str, Any]:
-    options = connect_options(settings, application=application)
+def _sqlalchemy_options(settings: Settings, *, application: str, role: Role | None) -> dict[str, Any]:
+    options = connect_options(settings, application=application, role=role)
     if options.get("statement_cache_size") == 0:
         options["prepared_statement_cache_size"] = 0
     return options

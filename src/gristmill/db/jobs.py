@@ -10,11 +10,15 @@ from gristmill.db.dependents import Ended, settle_dependents
 from gristmill.db.engine import Database, Driver
 from gristmill.db.filters import NO_INTERVAL, Interval, id_bounds, labeled
 from gristmill.db.models import Job
+from gristmill.db.questions import Question
 from gristmill.db.rows import JOB_COLUMNS, EventRow, JobRow, event_row, job_row
 from gristmill.domain.job import INGEST_KIND, JobStatus
 from gristmill.domain.outcome import Canceled
 
 GET = "SELECT {columns} FROM jobs WHERE id = $1 AND owner = $2".format(columns=", ".join(JOB_COLUMNS))  # noqa: S608
+GET_MANY = "SELECT {columns} FROM jobs WHERE id = ANY ($1::uuid[]) AND owner = $2".format(  # noqa: S608
+    columns=", ".join(JOB_COLUMNS)
+)
 
 # Pending: canceled here and now. Running: asked for, and the worker is told. Asked before: nothing changes.
 CANCEL = """
@@ -43,13 +47,6 @@ SELECT id, job_id, at, type, attempt, data FROM job_events
 WHERE job_id = $1 AND owner = $2 AND id > $3 ORDER BY id LIMIT $4
 """
 
-# All that a user would call a change, as one number; a heartbeat is none.
-STATES = """
-SELECT id, hashtextextended(ROW (status, lease, attempt, progress, cancel_requested_at, blocked, waits_for, reused_from,
-    scheduled_at, started_at, finished_at)::text, 0) AS state
-FROM jobs WHERE id = ANY ($1::uuid[]) AND owner = ANY ($2::text[])
-"""
-
 # As in REUSING and JOIN_LEADER (db/enqueue.py).
 TWIN = """
 SELECT id FROM jobs WHERE owner = $1 AND reuse_key = $2 AND reused_from IS NULL
@@ -68,8 +65,8 @@ async def get_job(database: Database, job_id: UUID, *, owner: str) -> JobRow | N
 
 async def get_jobs(database: Database, ids: Sequence[UUID], *, owner: str) -> list[JobRow]:
     """Those of the jobs that there are, and are this owner's."""
-    async with database.session() as session:
-        records = (await session.execute(select(*COLUMNS).where(Job.id.in_(ids), Job.owner == owner))).mappings().all()
+    async with database.driver() as driver:
+        records = await driver.fetch(GET_MANY, ids, owner)
     return [job_row(dict(record)) for record in records]
 
 
@@ -82,8 +79,7 @@ async def find_twin(database: Database, reuse_key: str, *, owner: str) -> UUID |
 
 async def job_states(database: Database, ids: Collection[UUID], *, owners: Collection[str]) -> dict[UUID, int]:
     """A number for each of the jobs, another one whenever something of it has changed that its owner can see."""
-    async with database.driver() as driver:
-        records = await driver.fetch(STATES, list(ids), list(owners))
+    records = await database.ask(Question.JOB_STATES, list(ids), list(owners))
     return {record["id"]: record["state"] for record in records}
 
 
@@ -110,7 +106,7 @@ async def list_jobs(
     if dataset_id is not None:
         statement = statement.where(Job.dataset_id == dataset_id)
     statement = statement.where(
-        *labeled(Job.labels, labels or {}),
+        *labeled(Job, labels or {}),
         *created.holds(Job.created_at),
         *finished.holds(Job.finished_at),
         *id_bounds(Job.id, created, finished),

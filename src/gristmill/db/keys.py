@@ -1,4 +1,4 @@
-"""Statements on API keys. Only digests are stored and compared."""
+"""Statements on API keys. Only digests are stored and compared. What is not a question is for who owns the tables."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,7 @@ import msgspec
 
 from gristmill.db.audit import note
 from gristmill.db.engine import Database
+from gristmill.db.questions import Question
 from gristmill.domain.audit import AuditAction, AuditEvent
 from gristmill.domain.key import ApiKey, KeyUse, Scope, make_key
 
@@ -14,27 +15,15 @@ ADD = """
 INSERT INTO api_keys (id, owner, secret_sha256, scopes, expires_at) VALUES ($1, $2, $3, $4::jsonb, $5)
 ON CONFLICT (id) DO NOTHING RETURNING true
 """
-FIND = """
-SELECT id, owner, secret_sha256, scopes, expires_at FROM api_keys
-WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-"""
-# A key is used thousands of times a minute: the hour is enough to know which are still needed.
-USED = """
-UPDATE api_keys SET last_used_at = now()
-WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 hour')
-"""
-REFUSED = """
-SELECT owner, CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired'
-    ELSE 'wrong secret' END AS reason
-FROM api_keys WHERE id = $1
-"""
-EXIST = "SELECT EXISTS (SELECT FROM api_keys)"
 REVOKE = "UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING owner"
 LIST = """
 SELECT id, owner, secret_sha256, scopes, expires_at, created_at, last_used_at, replaced_by FROM api_keys
 WHERE revoked_at IS NULL ORDER BY id
 """
-ROTATE = f"{FIND} AND replaced_by IS NULL FOR UPDATE"
+ROTATE = """
+SELECT id, owner, secret_sha256, scopes, expires_at FROM api_keys
+WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND replaced_by IS NULL FOR UPDATE
+"""
 # It never lives longer than it would have: LEAST passes over NULL.
 REPLACE = """
 UPDATE api_keys SET replaced_by = $2, expires_at = least(expires_at, now() + make_interval(secs => $3)) WHERE id = $1
@@ -50,15 +39,14 @@ async def add_key(database: Database, key: ApiKey) -> None:
 
 async def find_key(database: Database, key_id: str) -> ApiKey | None:
     """The key if it is neither revoked nor expired, by the database's clock."""
-    async with database.driver() as driver:
-        record = await driver.fetchrow(FIND, key_id)
-    return None if record is None else _key_row(dict(record))
+    found = await database.ask(Question.KEY, key_id)
+    return _key_row(dict(found[0])) if found else None
 
 
 async def keys_exist(database: Database) -> bool:
     """Whether any key was ever made, revoked ones included: from then on every request needs one."""
-    async with database.driver() as driver:
-        return bool(await driver.fetchval(EXIST))
+    ((exist,),) = await database.ask(Question.KEYS_EXIST)
+    return bool(exist)
 
 
 async def revoke_key(database: Database, key_id: str) -> bool:
@@ -89,19 +77,13 @@ async def rotate_key(database: Database, key_id: str, *, overlap_s: float) -> st
 
 async def note_use(database: Database, key_id: str) -> None:
     """Note that a key was used, to the hour."""
-    async with database.driver() as driver:
-        await driver.execute(USED, key_id)
+    await database.ask(Question.NOTE_KEY_USE, key_id)
 
 
 async def note_refusal(database: Database, key_id: str) -> str | None:
     """Note that a key was refused. Answers why; None: there is no such key, and nobody whom it would concern."""
-    async with database.driver() as driver:
-        record = await driver.fetchrow(REFUSED, key_id)
-        if record is None:
-            return None
-        owner, reason = record
-        await note(driver, AuditEvent(action=AuditAction.KEY_REFUSED, owner=owner, subject=key_id, reason=reason))
-    return str(reason)
+    ((reason,),) = await database.ask(Question.NOTE_KEY_REFUSAL, key_id)
+    return None if reason is None else str(reason)
 
 
 async def list_keys(database: Database) -> list[KeyUse]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gristmill.db.engine import Database, unavailable
+from gristmill.db.logins import check_roles, let_log_in
 from gristmill.errors import ConfigurationError, DatabaseUnavailable
 from gristmill.settings import Settings
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 REVISION = "SELECT version_num FROM alembic_version"
-HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
+# A schema from before there were roles does not show it to them, and is as good as none.
+HAS_REVISION = "SELECT coalesce(has_table_privilege(to_regclass('alembic_version'), 'SELECT'), false)"
 
 
 def alembic_config(settings: Settings | None = None) -> "Config":
@@ -57,15 +59,19 @@ async def upgrade(settings: Settings) -> None:
     """Bring the database to the head revision; two that do it at once take turns.
 
     Raises:
+        ConfigurationError: roles are missing, and this login may not make them.
         DatabaseUnavailable: PostgreSQL can't be reached.
     """
     from alembic import command  # noqa: PLC0415 - see above
 
     # Alembic runs an event loop of its own, so it gets a thread of its own.
+    settings = settings.for_migration()
     try:
+        await check_roles(settings)
         await asyncio.to_thread(command.upgrade, alembic_config(settings), "head")
+        await let_log_in(settings)
     except Exception as error:
-        lost = unavailable(error)
+        lost = error if isinstance(error, DatabaseUnavailable) else unavailable(error)
         if lost is None:
             raise
         raise DatabaseUnavailable(

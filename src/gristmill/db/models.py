@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Sequence,
     SmallInteger,
+    String,
     Text,
     func,
     text,
@@ -213,6 +214,8 @@ class Job(Table):
     reused_from: Mapped[UUID | None]
     webhook_id: Mapped[UUID | None]
     webhook_noted: Mapped[bool] = mapped_column(server_default=text("false"))
+    # W3C trace context, version 00: whose request this job was made for.
+    traceparent: Mapped[str | None] = mapped_column(String(55))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
     started_at: Mapped[datetime | None]

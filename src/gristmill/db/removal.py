@@ -31,10 +31,7 @@ WITH gone AS (
         AND NOT EXISTS (
             SELECT FROM jobs AS taker WHERE taker.input_job_id = $1 AND taker.status IN ('pending', 'running')
         )
-        AND NOT EXISTS (
-            SELECT FROM jobs AS taker WHERE taker.sources IS NOT NULL AND taker.status IN ('pending', 'running')
-                AND taker.sources @> jsonb_build_array(jsonb_build_object('id', $1))
-        )
+        AND NOT gristmill_job_is_named($1)
     RETURNING id, kind, dataset_id
 ), events AS (
     DELETE FROM job_events WHERE job_id = ANY (ARRAY (SELECT id FROM gone)) RETURNING job_id, type, lease

@@ -13,6 +13,7 @@ from gristmill.domain.job import JobStatus, Progress
 from gristmill.domain.manifest import Manifest
 from gristmill.domain.source import Sources
 from gristmill.errors import Problem
+from gristmill.tracing import current
 
 
 class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +84,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     With `input_job_id` it takes that job's result as its data; `dataset_id` is then the dataset of that job.
     With a `reuse_key` it may be given the result of an identical job. `sources` are what its params name.
+    A job that is made for a request belongs to the request's trace.
     """
 
     owner: str
@@ -100,6 +102,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reuse_key: str | None = None
     webhook_id: UUID | None = None
     sources: Sources = ()
+    traceparent: str | None = msgspec.field(default_factory=current)
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from gristmill.demo.answers import column_of, method_name, number
+from gristmill.demo.answers import column_of, method_name
+from gristmill.shown.figures import number
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from gristmill.client import Dataset
-from gristmill.demo.answers import method_name, number
+from gristmill.client import DatasetInfo
+from gristmill.demo.answers import method_name
+from gristmill.shown.figures import number
 
 MOST_ROWS = 5
 
@@ -20,7 +21,7 @@ def heading(words: str) -> RenderableType:
     return Group(Text(), Rule(Text(words, style="bold"), align="left", style="dim"))
 
 
-def dataset_lines(dataset: Dataset, metrics: Mapping[str, Any]) -> RenderableType:
+def dataset_lines(dataset: DatasetInfo, metrics: Mapping[str, Any]) -> RenderableType:
     """The balance of rows, and what is missing or repeated."""
     whole = metrics["dataset"]
     repeated = whole["duplicate_rows"]

@@ -14,12 +14,12 @@ from rich.text import Text
 
 from gristmill.client import Client, ClientError
 from gristmill.demo import picture, report, terminal
-from gristmill.demo.answers import size
-from gristmill.demo.board import Board
 from gristmill.demo.chart import chart
 from gristmill.demo.tour import SPEED, Findings, tour
 from gristmill.errors import GristmillError
 from gristmill.processes import Processes, Program
+from gristmill.shown.board import Board
+from gristmill.shown.figures import size
 
 BESIDE = ("Aircraft Make Model", "Phase of flight", "Wildlife Species")
 WIDEST = 110

@@ -6,8 +6,8 @@ import plotext
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from gristmill.demo.answers import number
 from gristmill.demo.chart import Chart
+from gristmill.shown.figures import number
 
 USUAL, FLAGGED = "░", "█"  # told apart without colours too
 LIFT = 0.3  # a single value, whose logarithm is 0, still gets a bar

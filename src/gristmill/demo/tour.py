@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 
-from gristmill.client import Client, ClientError, Dataset, Job, Result
-from gristmill.demo.answers import number, size
-from gristmill.demo.board import Board
+from gristmill.client import Client, ClientError, Dataset, DatasetInfo, Job, JobInfo, Result, ResultInfo
+from gristmill.shown.board import Board
+from gristmill.shown.figures import number, size
 
 POLL_S = 0.1
 SETTLE_LIMIT_S = 120.0
@@ -43,8 +44,8 @@ class Downloaded:
 class Findings:
     """All that came back."""
 
-    dataset: Dataset
-    results: Mapping[str, Result]
+    dataset: DatasetInfo
+    results: Mapping[str, ResultInfo]
     downloads: tuple[Downloaded, ...]
 
     def table(self, kind: str, name: str) -> Path:
@@ -65,12 +66,13 @@ def tour(client: Client, board: Board, out: Path, *, check: Callable[[], None]) 
     dataset = _upload(client, board)
     dataset = _settled(client, board, dataset, check)
     jobs = {kind: client.submit(kind, dataset.id, params) for kind, params in JOBS.items()}
-    for job in _finished(client, board, jobs, check).values():
+    _finish(board, jobs, check)
+    for job in jobs.values():
         if job.status != "completed":
             raise ClientError(f"The job {job.kind} ended as {job.status}: {job.error or 'no reason was given'}")
-    results = {kind: client.result(job.id) for kind, job in jobs.items()}
-    downloads = tuple(found for kind, result in results.items() for found in _download(client, kind, result, out))
-    return Findings(dataset, results, downloads)
+    results = {kind: job.result() for kind, job in jobs.items()}
+    downloads = tuple(found for kind, result in results.items() for found in _download(kind, result, out))
+    return Findings(dataset.info, {kind: result.info for kind, result in results.items()}, downloads)
 
 
 def _upload(client: Client, board: Board) -> Dataset:
@@ -81,50 +83,47 @@ def _upload(client: Client, board: Board) -> Dataset:
         board.show("upload", "sending", done=sent, total=len(content), unit="bytes")
 
     dataset = client.upload(content, name="birdstrikes.csv", format="csv", on_sent=show)
-    board.finish("upload", f"{size(dataset.size_bytes)} stored")
+    board.finish("upload", f"{size(dataset.info.size_bytes)} stored")
     return dataset
 
 
 def _settled(client: Client, board: Board, dataset: Dataset, check: Callable[[], None]) -> Dataset:
     """The dataset, once its rows are read."""
     deadline = time.monotonic() + SETTLE_LIMIT_S
-    while not dataset.settled:
+    while not dataset.info.settled:
         check()
         if time.monotonic() > deadline:
             raise ClientError(f"The dataset is still {dataset.status} after {SETTLE_LIMIT_S:.0f} s.")
-        for job in client.jobs(dataset_id=dataset.id, kind="ingest")[:1]:
-            _show_progress(board, "ingest", job)
+        for job in islice(client.jobs(dataset=dataset, kind="ingest"), 1):
+            _show_progress(board, "ingest", job.info)
         time.sleep(POLL_S)
-        dataset = client.dataset(dataset.id)
+        dataset.refresh()
     if dataset.status != "ready":
         board.finish("ingest", dataset.status, well=False)
         raise ClientError(f"The dataset ended as {dataset.status}: {dataset.error or 'no reason was given'}")
-    board.finish("ingest", f"{number(dataset.rows_loaded)} rows loaded")
+    board.finish("ingest", f"{number(dataset.info.rows_loaded)} rows loaded")
     return dataset
 
 
-def _finished(client: Client, board: Board, jobs: Mapping[str, Job], check: Callable[[], None]) -> dict[str, Job]:
-    """All jobs, once the last is final."""
-    latest = dict(jobs)
-    for kind, job in latest.items():
+def _finish(board: Board, jobs: Mapping[str, Job], check: Callable[[], None]) -> None:
+    """Look at all jobs until the last is final."""
+    for kind, job in jobs.items():
         board.show(kind, job.status)
-    while running := [kind for kind, job in latest.items() if not job.final]:
+    while running := [kind for kind, job in jobs.items() if not job.final]:
         check()
         time.sleep(POLL_S)
         for kind in running:
-            latest[kind] = client.job(latest[kind].id)
-            _show(board, kind, latest[kind])
-    return latest
+            _show(board, kind, jobs[kind].refresh().info)
 
 
-def _show(board: Board, kind: str, job: Job) -> None:
+def _show(board: Board, kind: str, job: JobInfo) -> None:
     if job.final:
         board.finish(kind, _ending(job), well=job.status == "completed")
     else:
         _show_progress(board, kind, job)
 
 
-def _show_progress(board: Board, kind: str, job: Job) -> None:
+def _show_progress(board: Board, kind: str, job: JobInfo) -> None:
     if job.progress is not None and job.status == "running":
         known = job.progress
         board.show(kind, known.stage, done=known.done, total=known.total, unit=known.unit)
@@ -132,16 +131,11 @@ def _show_progress(board: Board, kind: str, job: Job) -> None:
         board.show(kind, job.status)
 
 
-def _ending(job: Job) -> str:
-    if job.started_at is None or job.finished_at is None:
-        return job.status
-    return f"{job.status} in {(job.finished_at - job.started_at).total_seconds():.2f} s"
+def _ending(job: JobInfo) -> str:
+    return job.status if job.seconds is None else f"{job.status} in {job.seconds:.2f} s"
 
 
-def _download(client: Client, kind: str, result: Result, out: Path) -> list[Downloaded]:
+def _download(kind: str, result: Result, out: Path) -> list[Downloaded]:
     folder = out / kind
     folder.mkdir(parents=True, exist_ok=True)
-    return [
-        Downloaded(kind, client.download(file, to=folder / Path(file.name).name), file.size_bytes, file.sha256)
-        for file in result.files
-    ]
+    return [Downloaded(kind, result.download(folder, file=file), file.size_bytes, file.sha256) for file in result.files]

@@ -67,7 +67,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """One claim: the job and its new lease number."""
+    """One claim: the job and its new lease number. It had been due for `waited_s` seconds, by the database's clock."""
 
     id: UUID
     owner: str
@@ -80,6 +80,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     dataset_id: UUID
     input_job_id: UUID | None = None
     sources: Sources = ()
+    traceparent: str | None = None
+    waited_s: float = 0.0
 
     def on(self, dataset: DatasetInput, others: Mapping[str, DatasetInput]) -> "ClaimedJob":
         """The claim with the data it is about, and the datasets that its params name, by param."""
@@ -95,6 +97,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
             dataset,
             self.sources,
             dict(others),
+            self.traceparent,
         )
 
 
@@ -112,6 +115,7 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     dataset: DatasetInput
     sources: Sources = ()
     others: dict[str, DatasetInput] = {}
+    traceparent: str | None = None
 
     @property
     def dataset_id(self) -> UUID:

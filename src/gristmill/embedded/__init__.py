@@ -49,8 +49,16 @@ class Endpoints:
         return f"Endpoints(postgres={self.postgres_host}:{self.postgres_port}, s3={self.s3_endpoint_url})"
 
     def environment(self) -> dict[str, str]:
-        """The settings that lead to the services, by their environment names."""
-        return {name.upper(): str(value) for name, value in vars(self).items()}
+        """The settings that lead to the services, by their environment names; what is said of other logins is not
+        for them.
+        """
+        told = {name.upper(): str(value) for name, value in vars(self).items()}
+        return told | {
+            "POSTGRES_MIGRATION_USER": self.postgres_user,
+            "POSTGRES_MIGRATION_PASSWORD": self.postgres_password,
+            "POSTGRES_API_PASSWORD": "",
+            "POSTGRES_WORKER_PASSWORD": "",
+        }
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
+from gristmill.domain.role import Role
 from gristmill.embedded import servers
 from gristmill.embedded.places import Places, ServerUser, Services, owned_folder, write_private
 from gristmill.embedded.report import tail
@@ -113,6 +114,11 @@ class Postgres:
         try:
             if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", ROLE):
                 await connection.execute(f"CREATE ROLE {ROLE}")
+            # One login for all: it takes the role that a process needs.
+            for role in Role:
+                if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+                    await connection.execute(f"CREATE ROLE {role} NOLOGIN")
+                await connection.execute(f"GRANT {role} TO {ROLE} WITH INHERIT FALSE, SET TRUE")
             # Templates are cloned for tests; nothing else beyond its own databases is allowed to it.
             await connection.execute(
                 f"ALTER ROLE {ROLE} LOGIN CREATEDB NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS "

@@ -5,7 +5,7 @@ import io
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import IO, Any, TypeVar, assert_never, cast
+from typing import IO, Any, TypeVar, cast
 
 import polars as pl
 
@@ -16,14 +16,13 @@ from gristmill.objects.keys import checked_prefix
 from gristmill.objects.store import ObjectStore
 from gristmill.objects.upload import OnUploadId, Stored, UploadWriter
 from gristmill.settings import MIB, Settings
+from gristmill.steps import step
+from gristmill.writing import with_counted, write_table
 
 T = TypeVar("T")
 
 HANDOVER_BYTES = MIB
 PREFETCHED_CHUNKS = 4
-ROW_GROUP_ROWS = 122_880
-ROW_GROUP_CELLS = 2 * 1024 * 1024
-MIN_ROW_GROUP_ROWS = 512
 SCAN_RETRIES = 3
 
 
@@ -65,12 +64,13 @@ class ObjectOutput:
             StoreUnavailable: it could not be stored.
             Whatever the query raises; the upload is aborted then.
         """
-        counted, heights = _counted(frame)
+        counted, heights = with_counted(frame)
         sink = _Sink(self._loop, self._writer(name, form.media_type), copy)
         try:
-            _write(counted, cast("IO[bytes]", sink), form)  # Polars calls write, flush and close only
-            whole = sink.small()
-            stored = sink.finish() if whole is None else self._put(name, whole, form.media_type)
+            with step("write"):
+                write_table(counted, cast("IO[bytes]", sink), form)  # Polars calls write, flush and close only
+                whole = sink.small()
+                stored = sink.finish() if whole is None else self._put(name, whole, form.media_type)
         except BaseException as error:
             sink.abort(error)
             if sink.failure is not None and sink.failure is not error:
@@ -82,7 +82,9 @@ class ObjectOutput:
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
         """Write the small file `name`."""
-        self._files.append(_stored_file(name, media_type, self._put(name, content, media_type), None))
+        with step("write"):
+            stored = self._put(name, content, media_type)
+        self._files.append(_stored_file(name, media_type, stored, None))
 
     def _put(self, name: str, content: bytes, media_type: str) -> Stored:
         return self._store.small.put(self._bucket, self._prefix + name, content, media_type)
@@ -177,11 +179,6 @@ def load(store: ObjectStore, bucket: str, files: Sequence[StoredFile]) -> list[p
     return [pl.read_parquet(io.BytesIO(content)).lazy() for content in contents]
 
 
-def row_group_rows(columns: int) -> int:
-    """Rows of a row group: 122,880, fewer for wide tables, as a group is held in memory while it is written."""
-    return max(MIN_ROW_GROUP_ROWS, min(ROW_GROUP_ROWS, ROW_GROUP_CELLS // max(1, columns)))
-
-
 class _Sink:
     """What Polars writes a file to: gathers bytes and hands them to the upload on the loop's thread."""
 
@@ -265,43 +262,6 @@ class _Prefetch:
         finally:
             if not self._stopped:
                 await self._queue.put(b"")
-
-
-def _write(frame: pl.LazyFrame, target: IO[bytes], form: OutputFormat) -> None:
-    rows = row_group_rows(sum(map(_leaves, frame.collect_schema().dtypes())))
-    match form:
-        case OutputFormat.PARQUET:
-            frame.sink_parquet(
-                target,
-                engine="streaming",
-                compression="zstd",
-                statistics=True,
-                row_group_size=rows,
-                maintain_order=True,
-            )
-        case OutputFormat.CSV:
-            frame.sink_csv(target, engine="streaming", maintain_order=True)
-        case OutputFormat.NDJSON:
-            frame.sink_ndjson(target, engine="streaming", maintain_order=True)
-        case OutputFormat.ARROW:
-            frame.sink_ipc(target, engine="streaming", compression="zstd", record_batch_size=rows, maintain_order=True)
-        case _:
-            assert_never(form)
-
-
-def _leaves(dtype: object) -> int:
-    """The columns that a column takes in a file: a struct's fields are written side by side."""
-    return sum(_leaves(field.dtype) for field in dtype.fields) if isinstance(dtype, pl.Struct) else 1
-
-
-def _counted(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, list[int]]:
-    heights: list[int] = []
-
-    def count(morsel: pl.DataFrame) -> pl.DataFrame:
-        heights.append(morsel.height)  # atomic, unlike a sum: several threads call it
-        return morsel
-
-    return frame.map_batches(count, streamable=True), heights
 
 
 def _stored_file(name: str, media_type: str, stored: Stored, rows: int | None) -> StoredFile:

@@ -11,6 +11,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.handlers import add_expect_header
 
+from gristmill.objects import timing
 from gristmill.objects.faults import told_in_ours
 from gristmill.settings import Settings
 
@@ -65,6 +66,7 @@ class Connection:
             try:
                 yield client.s3
             except TimeoutError:
+                timing.note_time_out()
                 # Its pool may hold more connections that hang (PUT ignores the read timeout: aiobotocore 2.25).
                 self._retire(client)
                 raise
@@ -98,6 +100,7 @@ class Connection:
         )
         # Waiting for "100 Continue" has no time limit in aiohttp, and costs a round trip.
         s3.meta.events.unregister("before-call.s3", add_expect_header)
+        timing.watch(s3)
         return _Client(s3, stack)
 
     def _retire(self, client: _Client) -> None:

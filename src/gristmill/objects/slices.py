@@ -7,9 +7,10 @@ import polars as pl
 
 from gristmill.domain.manifest import StoredFile
 from gristmill.errors import TooLarge
-from gristmill.objects.compute import row_group_rows, scan
+from gristmill.objects.compute import scan
 from gristmill.objects.faults import classify
 from gristmill.settings import MIB, Settings
+from gristmill.writing import row_group_rows
 
 # Columns of a row group are fetched together up to so many (compressed) bytes, and one after the other beyond.
 FETCHED_BYTES = 32 * MIB

@@ -5,6 +5,9 @@ half of what a job on a thousand rows cost (`benches/queue`, part `datasets`).
 """
 
 import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, cast
@@ -13,10 +16,12 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
+from gristmill import metrics
 from gristmill.errors import GristmillError, NotFound, StoreUnavailable
 from gristmill.objects.connection import without_proxy
 from gristmill.objects.faults import GONE, REFUSED, UNREACHABLE
 from gristmill.objects.upload import Stored
+from gristmill.steps import step
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
@@ -40,12 +45,10 @@ class SmallObjects:
         Raises:
             StoreUnavailable: no answer in time, no connection, or a refusal.
         """
-        try:
+        with _timed("PutObject"):
             answer = obstore.put(
                 self._of(bucket), key, content, attributes={"Content-Type": media_type}, use_multipart=False
             )
-        except (BaseError, OSError) as error:
-            raise _in_ours(error) from error
         return Stored(key, len(content), hashlib.sha256(content).hexdigest(), answer["e_tag"] or "")
 
     def get(self, bucket: str, key: str, *, sha256: str) -> bytes:
@@ -55,10 +58,8 @@ class SmallObjects:
             NotFound: there is no such object.
             StoreUnavailable: as `put`, or its bytes are not those stored.
         """
-        try:
+        with step("read"), _timed("GetObject"):
             content = obstore.get(self._of(bucket), key).bytes().to_bytes()
-        except (BaseError, OSError) as error:
-            raise _in_ours(error) from error
         if hashlib.sha256(content).hexdigest() != sha256:
             raise StoreUnavailable("The object store gave other bytes than were stored.")
         return content
@@ -81,6 +82,19 @@ class SmallObjects:
             client_options=cast("ClientConfig", options | without_proxy(str(settings.s3_endpoint_url))),
             retry_config={"max_retries": RETRIES, "retry_timeout": deadline},
         )
+
+
+@contextmanager
+def _timed(operation: str) -> Iterator[None]:
+    """Counts the call; its errors leave as ours."""
+    began, outcome = time.perf_counter(), "failed"
+    try:
+        yield
+        outcome = "ok"
+    except (BaseError, OSError) as error:
+        raise _in_ours(error) from error
+    finally:
+        metrics.S3_SECONDS.observe(time.perf_counter() - began, operation, outcome)
 
 
 def _in_ours(error: BaseError | OSError) -> GristmillError:

@@ -15,6 +15,7 @@ from gristmill.objects import download, parts
 from gristmill.objects.connection import Connection
 from gristmill.objects.faults import error_code
 from gristmill.objects.keys import attachment, checked_key, checked_prefix
+from gristmill.objects.room import Room
 from gristmill.objects.upload import OnUploadId, Stored, UploadWriter, abort_upload, part_bytes
 from gristmill.settings import MIB, Settings
 
@@ -59,6 +60,7 @@ class ObjectStore:
         public = settings.public_s3_endpoint
         self._s3 = Connection(settings, endpoint_url=endpoint)
         self._signer = self._s3 if public == endpoint else Connection(settings, endpoint_url=public)
+        self._room = Room()
         self._part_bytes = part_bytes(settings.max_upload_bytes)
 
     @classmethod
@@ -96,6 +98,7 @@ class ObjectStore:
             checked_key(key),
             media_type=media_type,
             part_bytes=self._part_bytes,
+            room=self._room,
             on_upload_id=on_upload_id,
         )
 

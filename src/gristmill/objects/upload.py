@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from gristmill.errors import GristmillError, StoreUnavailable, TooLarge
 from gristmill.objects.connection import Connection, uninterrupted
 from gristmill.objects.faults import error_code
+from gristmill.objects.room import FREE_BYTES, Place, Room
 from gristmill.settings import MIB
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Stored:
 class UploadWriter:
     """Writes one object. Use as a context: leaving it without `finish` aborts.
 
-    Memory is `PARTS_IN_FLIGHT + 1` parts at most. An object smaller than a part takes a single PUT.
+    Memory is `PARTS_IN_FLIGHT + 1` parts at most, and less where others need the `room` too. An object smaller than a
+    part takes a single PUT.
     `on_upload_id` is awaited with the id of a multipart upload before any byte of it is sent.
     """
 
@@ -51,6 +53,7 @@ class UploadWriter:
         *,
         media_type: str,
         part_bytes: int,
+        room: Room,
         on_upload_id: OnUploadId | None = None,
     ) -> None:
         self._s3 = connection
@@ -58,6 +61,8 @@ class UploadWriter:
         self._key = key
         self._media_type = media_type
         self._part_bytes = part_bytes
+        self._room = room
+        self._place: Place | None = None
         self._on_upload_id = on_upload_id
         self._digest = hashlib.sha256()
         self._size = 0
@@ -97,7 +102,7 @@ class UploadWriter:
             error.add_note(f"What was uploaded could not be removed: {failure.detail}")
 
     async def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Take bytes; waits while enough parts are on their way.
+        """Take bytes; waits while enough parts are on their way, of this upload or of all together.
 
         Raises:
             StoreUnavailable: a part could not be stored.
@@ -108,6 +113,10 @@ class UploadWriter:
         self._digest.update(view)
         self._size += len(view)
         while len(view) > 0:
+            if self._place is None and self._buffer.tell() + len(view) > FREE_BYTES:
+                self._place = await self._room.enter()
+            if self._place is not None:
+                self._place.used()
             room = self._part_bytes - self._buffer.tell()
             self._buffer.write(view[:room])
             view = view[room:]
@@ -128,6 +137,7 @@ class UploadWriter:
         self._closed = True
         if self._creating is None:
             etag = await self._put_whole()
+            self._leave()
         else:
             if self._buffer.tell():
                 await self._send_buffer()
@@ -146,6 +156,7 @@ class UploadWriter:
             StoreUnavailable: something may be left.
         """
         self._closed = True
+        self._leave()
         self._buffer = io.BytesIO()
         await uninterrupted(self._remove())
 
@@ -156,6 +167,8 @@ class UploadWriter:
     async def _send_buffer(self) -> None:
         if self._parts == MAX_PARTS:
             raise TooLarge(f"An object may have at most {MAX_PARTS} parts of {self._part_bytes} bytes.")
+        if self._place is not None:
+            await self._place.hold()  # before the store is waited for: it is not the client who is slow now
         if self._creating is None:
             self._creating = asyncio.create_task(self._create(), name="create-upload")
             # Shielded: cancelled here, the server would keep an upload whose id nobody knows.
@@ -164,11 +177,20 @@ class UploadWriter:
                 await self._on_upload_id(upload_id)
         upload_id = await self._creating
         await self._until_running(PARTS_IN_FLIGHT - 1)
+        place, self._place = self._place, None
         content, self._buffer = self._buffer, io.BytesIO()
         content.seek(0)
         self._parts += 1
         part = self._send_part(upload_id, self._parts, content)
-        self._running.add(asyncio.create_task(part, name=f"upload-part-{self._parts}"))
+        task = asyncio.create_task(part, name=f"upload-part-{self._parts}")
+        if place is not None:
+            task.add_done_callback(lambda _: place.leave())
+        self._running.add(task)
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            self._place.leave()
+            self._place = None
 
     async def _until_running(self, limit: int) -> None:
         while len(self._running) > limit:

@@ -62,10 +62,11 @@ def with_documents(params: msgspec.Struct, documents: Mapping[str, bytes]) -> ms
 
     Raises InvalidRequest for a document that does not fit, a place that is taken, and one that nobody looked up.
     """
+    naming = {name: named for name, (_, named) in given(params).items() if isinstance(named, ResultDocument)}
+    if not naming:
+        return params
     plain = msgspec.to_builtins(params)
-    for name, (_, named) in given(params).items():
-        if not isinstance(named, ResultDocument):
-            continue
+    for name, named in naming.items():
         if getattr(params, named.into) is not None:
             raise _refused(name, f"Give either this or `{named.into}`.")
         if name not in documents:

@@ -18,6 +18,7 @@ from gristmill.processors.columns import MIB, RESTING, width_of
 from gristmill.processors.contract import ROW, Again, Fit, Planned, Processor, finite
 from gristmill.processors.forms import RowsParams
 from gristmill.processors.naming import OtherDataset
+from gristmill.steps import step
 
 REPORT = "report.json"
 MOST_PASSES = 1000
@@ -72,11 +73,13 @@ def run(
     """
     if not parts:
         raise BadData("The dataset has no parts.")
-    plan = planned(processor, columns, params, {name: other.columns for name, other in others.items()})
-    plan = within(processor, plan, memory)
-    plan = processor.informed(plan, _survey(params, others, progress, memory))
+    with step("plan"):
+        plan = planned(processor, columns, params, {name: other.columns for name, other in others.items()})
+        plan = within(processor, plan, memory)
+    with step("fit"):
+        plan = processor.informed(plan, _survey(params, others, progress, memory))
+        plan, fitted = fit(processor, plan, parts, progress, kept=kept)
     rows = sum(part.rows for part in parts)
-    plan, fitted = fit(processor, plan, parts, progress, kept=kept)
     rows_out, table = _apply(
         processor, plan, fitted, parts, params=params, output=output, counter=_Counter("apply", progress)
     )

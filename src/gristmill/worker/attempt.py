@@ -12,6 +12,8 @@ from gristmill.db.claims import Heartbeat
 from gristmill.domain.dataset import DatasetInput
 from gristmill.domain.job import Claim, Progress
 from gristmill.domain.left import Paces, seconds_left, work_of
+from gristmill.tracing import Tracer
+from gristmill.worker.trace import AttemptTrace
 
 
 class StopReason(StrEnum):
@@ -36,9 +38,13 @@ class Attempt:
         self.computing_since = 0.0
         self.moved_at = 0.0
         self._stage_since = 0.0
-        self._computed_s = 0.0
-        # Bytes of memory that it will need, by estimate.
+        # How long its executor had it.
+        self.computed_s = 0.0
+        # Bytes of memory that it will need, by estimate, and the most that its executor was seen to hold.
         self.need = 0
+        self.peak = 0
+        # Its spans, where anybody wants to know.
+        self.trace: AttemptTrace | None = None
         self._held = False
         self.stop_reason: StopReason | None = None
         self._stop_asked: asyncio.Event | None = None
@@ -67,9 +73,10 @@ class Attempt:
         self.began = True
         self.computing_since = self.moved_at = time.monotonic()
 
-    def end(self) -> None:
-        """Its executor has ended with it."""
-        self._computed_s = time.monotonic() - self.computing_since
+    def end(self) -> float:
+        """Its executor has ended with it, after so many seconds."""
+        self.computed_s = time.monotonic() - self.computing_since
+        return self.computed_s
 
     def advance(self, progress: Progress) -> None:
         """It got so far."""
@@ -88,7 +95,7 @@ class Attempt:
     def note_pace(self, paces: Paces) -> None:
         """It is done: what it took tells of those to come."""
         if self.dataset is not None:
-            paces.note(self.job.kind, work_of(self.dataset), self._computed_s)
+            paces.note(self.job.kind, work_of(self.dataset), self.computed_s)
 
     def ask_to_stop(self, reason: StopReason) -> None:
         """The first reason counts."""
@@ -124,12 +131,15 @@ class Attempt:
 class Attempts:
     """All attempts of a worker by lease, those whose outcome is not recorded yet included."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: Tracer | None = None) -> None:
+        self._tracer = tracer
         self._by_lease: dict[int, Attempt] = {}
         self.changed = asyncio.Event()
 
     def add(self, attempt: Attempt) -> None:
         self._by_lease[attempt.job.lease] = attempt
+        if self._tracer is not None:
+            attempt.trace = AttemptTrace(self._tracer, attempt.job)
 
     def remove(self, attempt: Attempt) -> None:
         del self._by_lease[attempt.job.lease]

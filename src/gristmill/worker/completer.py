@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+from gristmill import metrics
 from gristmill.db.engine import Database
 from gristmill.db.outcomes import Ending, ended_attempts, record_outcomes
 from gristmill.domain.job import JobStatus
 from gristmill.domain.left import Paces
-from gristmill.domain.outcome import Failed, Interrupted, Outcome, Retry, outcome_name
+from gristmill.domain.outcome import Completed, Failed, Interrupted, Outcome, Retry, outcome_name
 from gristmill.errors import InternalError, Unavailable
 from gristmill.telemetry import get_logger
+from gristmill.tracing import trace_fields
 from gristmill.worker.attempt import Attempt, Attempts
 from gristmill.worker.cleaner import Cleaner
 from gristmill.worker.tasks import Backoff
@@ -80,11 +83,16 @@ class Completer:
         self._waiting.append(Decision(attempt, outcome))
         self._arrived.set()
         attempt.decided = True
+        if attempt.trace is not None:
+            attempt.trace.decided()
 
     def drop(self, attempt: Attempt) -> None:
         """Forget an attempt whose lease is lost: nothing is recorded, its objects go."""
         attempt.decided = True
         log.warning("job.lease_lost", job_id=str(attempt.job.id), lease=attempt.job.lease)
+        metrics.LEASES_LOST.labels(metrics.KINDS.label(attempt.job.kind)).inc()
+        if attempt.trace is not None:
+            attempt.trace.end("lease_lost", error="lease_lost")
         self._cleaner.remove(attempt.job)
         self._attempts.remove(attempt)
 
@@ -99,6 +107,7 @@ class Completer:
             self.recorded.set()
 
     async def _record(self, batch: list[Decision]) -> None:
+        began = time.perf_counter()
         while True:
             try:
                 await self._record_once(batch)
@@ -109,6 +118,7 @@ class Completer:
                 return
             else:
                 self._backoff.reset()
+                metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
                 return
 
     async def _record_once(self, batch: list[Decision]) -> None:
@@ -121,9 +131,13 @@ class Completer:
         # Refused, or recorded by a transaction whose answer never came. Both are settled by now: recording waited for
         # the row, and the lease is not the row's any more.
         ended = await ended_attempts(self._database, missing) if missing else {}
+        concluded = []
         for decision in batch:
             lease = decision.attempt.job.lease
-            self._conclude(decision, status=statuses.get(lease), recorded=ended.get(lease))
+            name = self._conclude(decision, status=statuses.get(lease), recorded=ended.get(lease))
+            if name is not None:
+                concluded.append((decision, name))
+        _count(concluded)
 
     async def _record_apart(self, batch: list[Decision], error: InternalError) -> None:
         """One outcome can't be stored: find it, and fail its job instead, so that the others are not held up."""
@@ -138,12 +152,13 @@ class Completer:
         failed = Failed(InternalError(f"The outcome could not be stored (id {problem_id})").problem())
         await self._record([Decision(batch[0].attempt, failed, stand_in=True)])
 
-    def _conclude(self, decision: Decision, *, status: JobStatus | None, recorded: str | None) -> None:
+    def _conclude(self, decision: Decision, *, status: JobStatus | None, recorded: str | None) -> str | None:
+        """Let the attempt go. Answers its outcome as the database has it; None: the lease was lost."""
         attempt, job = decision.attempt, decision.attempt.job
         name = outcome_name(decision.outcome)
         if status is None and recorded != name:
             self.drop(attempt)
-            return
+            return None
         if status is JobStatus.CANCELED:
             name = "canceled"
         if log.is_enabled_for(logging.INFO):
@@ -154,7 +169,10 @@ class Completer:
             attempt.note_pace(self._paces)
         if name in {"retry", "snoozed"}:
             self._on_retry()
+        if attempt.trace is not None:
+            attempt.trace.end(name, error=_code(decision.outcome))
         self._attempts.remove(attempt)
+        return name
 
 
 def _tell(decision: Decision, name: str) -> None:
@@ -166,9 +184,38 @@ def _tell(decision: Decision, name: str) -> None:
         attempt=job.attempt,
         lease=job.lease,
         outcome=name,
-        code=decision.outcome.problem.code if isinstance(decision.outcome, Failed | Retry) else None,
+        code=_code(decision.outcome),
         seconds=decision.attempt.seconds,
+        **trace_fields(job.traceparent),
     )
+
+
+def _code(outcome: Outcome) -> str | None:
+    return outcome.problem.code if isinstance(outcome, Failed | Retry) else None
+
+
+def _count(concluded: Iterable[tuple[Decision, str]]) -> None:
+    """Note a batch of outcomes: totals are added up first, as a job has 25 us for everything."""
+    outcomes: Counter[tuple[str, str]] = Counter()
+    rows: Counter[tuple[str, str]] = Counter()
+    for decision, name in concluded:
+        kind = decision.attempt.job.kind
+        outcomes[kind, name] += 1
+        match decision.outcome:
+            case Completed(manifest=manifest) if manifest.files and name == "completed":
+                rows[kind, "read"] += manifest.rows_in
+                rows[kind, "written"] += manifest.rows_out
+                rows[kind, "dropped"] += manifest.rows_dropped
+                rows[kind, "bytes"] += sum(file.size_bytes for file in manifest.files)
+            case Failed(problem=problem) | Retry(problem=problem):
+                metrics.FAILURES.labels(metrics.KINDS.label(kind), problem.code).inc()
+    for (kind, name), number in outcomes.items():
+        metrics.OUTCOMES.labels(metrics.KINDS.label(kind), name).inc(number)
+    for (kind, name), number in rows.items():
+        if name == "bytes":
+            metrics.RESULT_BYTES.labels(metrics.KINDS.label(kind)).inc(number)
+        else:
+            metrics.ROWS.labels(metrics.KINDS.label(kind), name).inc(number)
 
 
 def _may_have_written(decision: Decision) -> bool:

@@ -6,9 +6,13 @@ take ─▶ compute (child) ─▶ judge ─▶ hand over ─▶ take …
 import asyncio
 import random
 import signal
+import time
 from dataclasses import dataclass
 from typing import assert_never
 
+import msgspec
+
+from gristmill import metrics
 from gristmill.domain.job import INGEST_KIND
 from gristmill.domain.outcome import Canceled, Outcome, Snoozed
 from gristmill.domain.retry import after_failure, backoff_s
@@ -28,7 +32,7 @@ from gristmill.telemetry import get_logger
 from gristmill.worker.attempt import Attempt, StopReason
 from gristmill.worker.completer import Completer
 from gristmill.worker.process import ChildProcess
-from gristmill.worker.protocol import Advanced, Broken, Done, Later, Ready, Run
+from gristmill.worker.protocol import Advanced, Broken, Done, Later, Noted, Ready, Run
 from gristmill.worker.scratch import Scratch
 from gristmill.worker.slots import ExecutorSlots
 from gristmill.worker.tasks import jittered
@@ -98,11 +102,13 @@ class Executor:
                     ready = isinstance(await child.receive(), Ready)
             except TimeoutError:
                 log.warning("executor.killed", pid=child.pid, job_id=None, reason="not_ready")
+                metrics.KILLED.labels("not_ready").inc()
             finally:
                 if not ready:
                     await self._end(child)
             if ready:
                 log.info("executor.started", pid=child.pid)
+                metrics.STARTED.inc()
                 return child
             await asyncio.sleep(jittered(2.0**false_starts))
         raise ProcessFailed(f"{MOST_FALSE_STARTS} executors in a row died before they were ready")
@@ -125,6 +131,8 @@ class Executor:
                 return
 
     async def _next(self, child: ChildProcess) -> Attempt | None:
+        if not child.exited.done() and (ready := self._slots.take_ready()) is not None:
+            return ready
         taking = asyncio.create_task(self._slots.take(), name="take")
         try:
             await asyncio.wait({taking, child.exited}, return_when=asyncio.FIRST_COMPLETED)
@@ -148,29 +156,35 @@ class Executor:
             self._slots.release(attempt)
             return Stopped(attempt.stop_reason)
         folder = self._scratch.place(attempt.job.lease)
+        began_ns = time.time_ns()
         attempt.begin()
         self._watch.add(child.pid, attempt)
         answering = asyncio.create_task(self._answer(attempt, child, str(folder)), name=f"compute-{attempt.job.lease}")
         stopping = asyncio.create_task(attempt.stop_asked.wait(), name=f"stop-{attempt.job.lease}")
+        answer: Answer | None = None
         try:
             await asyncio.wait(
                 {answering, stopping}, timeout=attempt.job.timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
             if answering.done():
-                answer = answering.result()
-                return await self._died(child) if answer is None else answer
-            return await self._stop(attempt, child)
+                answer = answering.result() or await self._died(child)
+            else:
+                answer = await self._stop(attempt, child)
+            return answer
         finally:
             answering.cancel()
             stopping.cancel()
-            attempt.end()
             self._watch.remove(child.pid)
+            _tell(attempt, attempt.end(), answer, began_ns)
             self._slots.release(attempt)
-            await self._scratch.remove(folder)
+            await self._scratch.remove_made(folder)
 
     async def _answer(self, attempt: Attempt, child: ChildProcess, folder: str) -> Done | Broken | Later | None:
         assert attempt.dataset is not None  # noqa: S101 (a slot is filled with what is looked up)
-        await child.send(Run(attempt.job.on(attempt.dataset, attempt.others), folder))
+        job = attempt.job.on(attempt.dataset, attempt.others)
+        if attempt.trace is not None:
+            job = msgspec.structs.replace(job, traceparent=attempt.trace.traceparent)
+        await child.send(Run(job, folder))
         while True:
             match await child.receive():
                 case Advanced(progress=progress):
@@ -188,6 +202,7 @@ class Executor:
         reason = attempt.stop_reason or StopReason.TIMED_OUT
         await child.kill()
         log.info("executor.killed", pid=child.pid, job_id=str(attempt.job.id), reason=reason)
+        metrics.KILLED.labels(reason).inc()
         return Stopped(reason)
 
     def _judge(self, attempt: Attempt, answer: Answer) -> Outcome | None:
@@ -255,6 +270,18 @@ class Executor:
             max_attempts=job.max_attempts,
             delay_s=backoff_s(job.attempt, base_s=settings.retry_base_s, cap_s=settings.retry_cap_s, rng=self._rng),
         )
+
+
+def _tell(attempt: Attempt, seconds: float, answer: Answer | None, began_ns: int) -> None:
+    """Metrics and spans of what an executor did. No answer: the worker stops."""
+    kind = metrics.KINDS.label(attempt.job.kind)
+    metrics.RUN_SECONDS.observe(seconds, kind)
+    metrics.PEAK_BYTES.observe(attempt.peak, kind)
+    noted = answer.noted if isinstance(answer, Done | Broken | Later) else Noted()
+    metrics.S3_SECONDS.give(noted.s3)
+    if attempt.trace is not None:
+        error = None if isinstance(answer, Done | Later) else type(answer).__name__.lower()
+        attempt.trace.ran(began_ns, noted.steps, error=error)
 
 
 def _how_it_died(code: int | None) -> str:

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from gristmill.db.engine import Driver, connect_options, unavailable
+from gristmill.domain.role import Role
 from gristmill.domain.sharing import Lane
 from gristmill.errors import DatabaseUnavailable
 from gristmill.settings import Settings
@@ -63,7 +64,7 @@ class Notifier:
                 user=settings.postgres_user,
                 password=settings.postgres_password.get_secret_value(),
                 database=settings.postgres_db,
-                **connect_options(settings, application="gristmill-listen"),
+                **connect_options(settings, application="gristmill-listen", role=Role.WORKER),
             )
 
     async def _listen(self, connection: "Driver") -> None:

@@ -23,7 +23,13 @@ REAP_S = 10.0
 # ended with 431 MiB resident instead of 179 (peak 460 instead of 384), in the same time.
 MMAP_BYTES = 1024 * 1024
 # Executors need no database, and read data from outside.
-KEPT_FROM_CHILDREN = ("postgres_password", "bootstrap_api_key")
+KEPT_FROM_CHILDREN = (
+    "postgres_password",
+    "postgres_migration_password",
+    "postgres_api_password",
+    "postgres_worker_password",
+    "bootstrap_api_key",
+)
 
 
 class ChildProcess:

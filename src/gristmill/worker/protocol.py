@@ -15,6 +15,8 @@ import msgspec
 from gristmill.domain.job import ClaimedJob, Progress
 from gristmill.domain.outcome import Completed
 from gristmill.errors import Problem
+from gristmill.metrics import Tally
+from gristmill.steps import Step
 
 LENGTH = struct.Struct(">I")
 MAX_FRAME_BYTES = 512 * 1024 * 1024
@@ -35,10 +37,18 @@ class Advanced(msgspec.Struct, frozen=True, tag="advanced"):
     progress: Progress
 
 
+class Noted(msgspec.Struct, frozen=True):
+    """What a child has counted and timed during a job: its calls of S3, and its steps where the job is traced."""
+
+    s3: tuple[Tally, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """The work is done and its files are in the bucket; whether it counts is for the fence to say."""
 
     completed: Completed
+    noted: Noted = Noted()
 
 
 class Broken(msgspec.Struct, frozen=True, tag="broken"):
@@ -46,12 +56,14 @@ class Broken(msgspec.Struct, frozen=True, tag="broken"):
 
     problem: Problem
     permanent: bool
+    noted: Noted = Noted()
 
 
 class Later(msgspec.Struct, frozen=True, tag="later"):
     """The processor has to wait for something: try again in `delay_s` seconds."""
 
     delay_s: float
+    noted: Noted = Noted()
 
 
 FromSupervisor = Run

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from gristmill import metrics
 from gristmill.db.engine import Database
 from gristmill.db.outcomes import rescue_jobs
 from gristmill.db.workers import forget_workers
@@ -54,6 +55,7 @@ class Rescuer:
         rescued = await rescue_jobs(self._database)
         for lease, status in rescued.items():
             log.warning("job.rescued", lease=lease, status=status)
+            metrics.RESCUED.labels(status).inc()
         if JobStatus.PENDING in rescued.values():
             self._on_jobs()
         return len(rescued)

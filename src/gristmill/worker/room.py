@@ -7,7 +7,7 @@ pass it, a stated number of times; then nothing begins before it does.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gristmill.settings import MIB, Settings
 from gristmill.worker.attempt import Attempt
@@ -48,6 +48,11 @@ class Room:
     def __iter__(self) -> Iterator[Attempt]:
         """Those who wait, the first in line first."""
         return iter(list(self._line))
+
+    @property
+    def held(self) -> Sequence[Attempt]:
+        """Those in line that may be held until there is memory for them."""
+        return list(self._line)[: self._most_held]
 
     @property
     def open(self) -> bool:

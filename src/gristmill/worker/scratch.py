@@ -43,9 +43,18 @@ class Scratch:
         """A new folder for one executor."""
         return Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="executor-", dir=self.folder))
 
+    async def remove_made(self, path: Path) -> None:
+        """Remove an attempt's folder. Most attempts make none, and to ask is cheaper than a thread's turn."""
+        if _is_made(path):
+            await self.remove(path)
+
     async def remove(self, path: Path) -> None:
         """Remove such a folder. Whatever used it is gone; a file that can't be removed goes with the worker's."""
         await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+
+def _is_made(path: Path) -> bool:
+    return path.exists()
 
 
 def _make(above: Path, folder: Path) -> int:

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+from gristmill import metrics, tracing
 from gristmill.db.engine import Database
 from gristmill.db.inputs import Inputs
 from gristmill.db.workers import deregister_worker
 from gristmill.domain.left import Paces
 from gristmill.domain.outcome import Interrupted
+from gristmill.domain.role import Role
 from gristmill.errors import Unavailable
 from gristmill.objects import ObjectStore
 from gristmill.settings import MIB, Settings
@@ -24,6 +26,7 @@ from gristmill.worker.clearer import Clearer
 from gristmill.worker.completer import Completer
 from gristmill.worker.deliverer import Deliverer
 from gristmill.worker.executor import Executor
+from gristmill.worker.exposition import served_metrics
 from gristmill.worker.heartbeat import HeartbeatSender
 from gristmill.worker.notifier import Notifier
 from gristmill.worker.producer import Producer
@@ -51,7 +54,8 @@ async def run_worker(settings: Settings) -> int:
     """
     worker_id = uuid4()
     async with (
-        Database.open(settings, application="gristmill-worker") as database,
+        served_metrics(settings),
+        Database.open(settings, application="gristmill-worker", role=Role.WORKER) as database,
         ObjectStore.open(settings) as store,
         Scratch.open(settings, worker_id) as scratch,
     ):
@@ -71,7 +75,7 @@ def hire_executors(
     budget = settings.executor_memory_mb * MIB
     room = Room(memory_to_share(settings), budget=budget, slots=settings.concurrency)
     slots = ExecutorSlots(Inputs(database), completer, room, on_free=on_free)
-    watch = Watch(settings, also=slots.end_stopped)
+    watch = Watch(settings, also=slots.tend)
     executors = [Executor(settings, slots, completer, scratch, watch) for _ in range(settings.concurrency)]
     return Crew(slots, [watch.run(), *(executor.run() for executor in executors)])
 
@@ -111,7 +115,8 @@ class Supervisor:
         self._settings = settings
         self._worker_id = worker_id
         self._database = database
-        self._attempts = Attempts()
+        self._tracer = tracing.open_tracer("gristmill-worker")
+        self._attempts = Attempts(self._tracer)
         self._cleaner = Cleaner(settings, store)
         paces = Paces()
         self._completer = Completer(
@@ -144,6 +149,7 @@ class Supervisor:
             completing = self._start("completer", self._completer.run())
             cleaning = self._start("cleaner", self._cleaner.run())
             self._start_side_tasks()
+            metrics.RUNNING.set_function(self._attempts.__len__)
             log.info("worker.started", worker_id=str(self._worker_id), slots=slots)
             try:
                 await first_of(signals.first, self._died)
@@ -153,10 +159,13 @@ class Supervisor:
                 )
             finally:
                 await _end(self._tasks)
+                if self._tracer is not None:
+                    await asyncio.to_thread(self._tracer.close)
         log.info("worker.stopped", worker_id=str(self._worker_id), slots=slots)
         return 1 if self._died.is_set() else 0
 
     def _start_side_tasks(self) -> None:
+        self._start("lag", metrics.watch_lag())
         self._start("heartbeat", persist("heartbeat", self._worker_id, self._heartbeat.round))
         if self._settings.listen_notify:
             notifier = Notifier(self._settings, on_jobs=self._producer.hurry, on_cancel=self._heartbeat.hurry)

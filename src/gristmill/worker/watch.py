@@ -35,7 +35,9 @@ class Watch:
         self._running[pid] = attempt
 
     def remove(self, pid: int) -> None:
-        del self._running[pid]
+        attempt = self._running.pop(pid)
+        # Most attempts are shorter than the time between two looks.
+        attempt.peak = max(attempt.peak, memory_of(pid) or 0)
 
     def kept_too_much(self, pid: int) -> int | None:
         """Bytes that an idle executor holds, if they are too many for another job."""
@@ -56,6 +58,8 @@ class Watch:
     def look(self) -> None:
         for pid, attempt in self._running.items():
             held = memory_of(pid)
+            if held is not None:
+                attempt.peak = max(attempt.peak, held)
             if held is not None and held > self.budget:
                 attempt.ask_to_stop(StopReason.OVER_MEMORY)
             elif time.monotonic() - attempt.moved_at > self._stall_s:

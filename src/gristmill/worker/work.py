@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -10,6 +11,7 @@ from uuid import uuid4
 import msgspec
 import polars as pl
 
+from gristmill import metrics
 from gristmill.domain.dataset import DatasetInput
 from gristmill.domain.job import INGEST_KIND, ClaimedJob, Progress
 from gristmill.domain.manifest import (
@@ -32,11 +34,13 @@ from gristmill.processors.contract import decode_params
 from gristmill.processors.naming import pointing, with_documents
 from gristmill.processors.run import Other, Part, run
 from gristmill.settings import MIB, Settings
+from gristmill.steps import Steps
 from gristmill.telemetry import frames, get_logger
+from gristmill.tracing import within
 from gristmill.worker.hashed import Hashed
 from gristmill.worker.memory import give_back
 from gristmill.worker.place import place_of_job
-from gristmill.worker.protocol import Broken, Done, Later
+from gristmill.worker.protocol import Broken, Done, Later, Noted
 
 log = get_logger(__name__)
 
@@ -65,8 +69,13 @@ class Workbench:
 
     def perform(self, job: ClaimedJob, scratch: Path, on_progress: OnProgress) -> Done | Broken | Later:
         """Do the job. Whatever goes wrong becomes a problem that quotes nothing of the user's data."""
+        steps = Steps()
+        with nullcontext() if job.traceparent is None else within(job.traceparent, steps):
+            answer = self._attempt(job, scratch, on_progress)
+        return msgspec.structs.replace(answer, noted=Noted(metrics.S3_SECONDS.take(), tuple(steps.noted)))
+
+    def _attempt(self, job: ClaimedJob, scratch: Path, on_progress: OnProgress) -> Done | Broken | Later:
         try:
-            scratch.mkdir()
             return Done(self._complete(job, scratch, Throttled(on_progress)))
         except Snooze as error:
             return Later(error.delay_s)
@@ -83,6 +92,7 @@ class Workbench:
     def _ingest(
         self, job: ClaimedJob, scratch: Path, output: ObjectOutput, progress: OnProgress, *, bucket: str, prefix: str
     ) -> Completed:
+        scratch.mkdir()
         dataset = self._fetched(job, bucket)
         key = original_key(str(dataset.id))
         original = Hashed(lambda: ObjectSource(self._store, self._loop, bucket, key))

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from gristmill.demo.board import Board
+from gristmill.shown.board import Board
 
 
 def play(board: Board) -> None:

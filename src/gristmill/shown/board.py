@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from gristmill.demo.answers import number, size
+from gristmill.shown.figures import number, seconds, size
 
 
 class Elapsed(ProgressColumn):
@@ -44,14 +44,27 @@ class Board:
     ) -> None:
         self._progress.stop()
 
-    def show(self, name: str, stage: str, *, done: int = 0, total: int | None = None, unit: str = "rows") -> None:
-        """`done` of `total` (None: nobody knows yet) in a stage."""
-        if self._stages.get(name) != stage and not self._live:
+    def show(
+        self,
+        name: str,
+        stage: str,
+        *,
+        done: int = 0,
+        total: int | None = None,
+        unit: str = "rows",
+        left_s: float | None = None,
+    ) -> None:
+        """`done` of `total` (None: nobody knows yet) in a stage; `left_s` seconds are left, if anybody can say."""
+        fresh = self._stages.get(name) != stage
+        if fresh and not self._live:
             self._line(name, stage)
         self._stages[name] = stage
         how_far = f"{stage} {_amount(done, total, unit)}" if total else stage
+        if left_s:
+            how_far += f", {seconds(left_s)} left"
         # Several passes of a stage raise its total: the bar shows what is known now.
-        self._progress.update(self._task(name), completed=done, total=total, words=how_far)
+        # However short it is, each stage is seen.
+        self._progress.update(self._task(name), completed=done, total=total, words=how_far, refresh=fresh)
 
     def finish(self, name: str, words: str, *, well: bool = True) -> None:
         """It is over: a full bar, or one that stays where it was."""

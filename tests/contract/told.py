@@ -1,0 +1,43 @@
+"""The document of a running API, and things for its examples to stand for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gristmill.api import examples
+from tests.e2e.system import System
+
+CSV = b"city,temperature\nOslo,4.5\nLima,19\nCairo,\nUlm,11,x\n"
+
+
+async def document(system: System) -> dict[str, Any]:
+    """What `/openapi.json` says."""
+    told: dict[str, Any] = (await system.http.get("/openapi.json")).raise_for_status().json()
+    return told
+
+
+async def peopled(system: System, folder: Path) -> Path:
+    """The document as a file, with the ids of things that are there in place of those of its examples.
+
+    As the docs page does it. There are a ready dataset, a completed job on it, a schedule and a webhook.
+    """
+    dataset = (await system.upload(CSV, "towns.csv")).raise_for_status().json()
+    await system.settled(f"/datasets/{dataset['id']}")
+    steps = [{"op": "scale", "method": "zscore"}]
+    job = (await system.submit(dataset["id"], "normalize", steps=steps)).raise_for_status().json()
+    await system.settled(f"/jobs/{job['id']}")
+    nightly = {"name": "nightly", "cron": "0 2 * * *", "job": {"kind": "metrics", "dataset_id": dataset["id"]}}
+    schedule = (await system.http.post("/schedules", json=nightly)).raise_for_status().json()
+    hook = {"url": "https://hooks.example.org/gristmill"}
+    webhook = (await system.http.post("/webhooks", json=hook)).raise_for_status().json()
+    text = json.dumps(await document(system))
+    for example, there in {
+        examples.DATASET_ID: dataset,
+        examples.JOB_ID: job,
+        examples.SCHEDULE_ID: schedule,
+        examples.WEBHOOK_ID: webhook,
+    }.items():
+        text = text.replace(str(example), there["id"])
+    path = folder / "openapi.json"
+    path.write_text(text, "utf-8")
+    return path
