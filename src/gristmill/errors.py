@@ -41,7 +41,8 @@
     │   └── StoreUnavailable
     └── AttemptError                an attempt at a job ended without an outcome of its own
         ├── ExecutorLost            the executor process died (signal, crash)
-        │   └── OutOfMemory         the system had no memory left and killed it
+        │   ├── OutOfMemory         the system had no memory left and killed it
+        │   └── ExecutorCrashed     code that we run broke down on the data (a segmentation fault, an abort)
         ├── MemoryLimit             the job needed more memory than an executor may take; it would again
         ├── Stalled                 the job did not get on for too long
         ├── WorkerLost              the worker's lease ran out
@@ -311,6 +312,11 @@ class ExecutorLost(AttemptError):
 class OutOfMemory(ExecutorLost):
     code = "out-of-memory"
     title = "The machine ran out of memory"
+
+
+class ExecutorCrashed(ExecutorLost):
+    code = "executor-crashed"
+    title = "The process that ran the job crashed"
 
 
 class MemoryLimit(AttemptError):

@@ -7,7 +7,7 @@ import polars as pl
 from gristmill.domain.output import OutputFormat
 
 ROW_GROUP_ROWS = 122_880
-ROW_GROUP_CELLS = 4 * 1024 * 1024
+ROW_GROUP_CELLS = 2 * 1024 * 1024
 MIN_ROW_GROUP_ROWS = 512
 
 
@@ -18,7 +18,7 @@ def row_group_rows(columns: int) -> int:
 
 def write_table(frame: pl.LazyFrame, target: IO[bytes], form: OutputFormat) -> None:
     """Stream a frame into a file. The same frame gives the same bytes, wherever they go."""
-    rows = row_group_rows(len(frame.collect_schema()))
+    rows = row_group_rows(sum(map(_leaves, frame.collect_schema().dtypes())))
     match form:
         case OutputFormat.PARQUET:
             frame.sink_parquet(
@@ -37,6 +37,11 @@ def write_table(frame: pl.LazyFrame, target: IO[bytes], form: OutputFormat) -> N
             frame.sink_ipc(target, engine="streaming", compression="zstd", record_batch_size=rows, maintain_order=True)
         case _:
             assert_never(form)
+
+
+def _leaves(dtype: object) -> int:
+    """The columns that a column takes in a file: a struct's fields are written side by side."""
+    return sum(_leaves(field.dtype) for field in dtype.fields) if isinstance(dtype, pl.Struct) else 1
 
 
 def with_counted(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, list[int]]:

@@ -13,7 +13,9 @@ from gristmill.domain.output import OutputFormat
 from gristmill.errors import BadData, InputError, InternalError
 from gristmill.ingest import Limits
 from gristmill.ingest.parquet import ParquetTable
+from gristmill.objects.slices import FOOTER_BYTES_PER_CHUNK, MAX_FOOTER_BYTES
 from gristmill.processors.contract import ROW
+from gristmill.writing import row_group_rows
 from tests.ingest.folder import Load
 
 FRAME = pl.DataFrame(
@@ -91,6 +93,25 @@ def test_a_file_cut_short_is_bad_data(load: Load, keep: float) -> None:
     data = parquet(FRAME)
     with pytest.raises(BadData, match="truncated"):
         load(data[: int(len(data) * keep)], "parquet")
+
+
+@pytest.mark.parametrize("columns", [1, 7, 500, 2000, 10_000])
+def test_the_footer_of_a_part_stays_small(columns: int) -> None:
+    """A page reads the footers of the parts that it touches, and a look at a few columns reads all of them."""
+    rows = Limits().rows_of_part(columns)
+    groups = -(-rows // row_group_rows(columns))
+    assert groups * columns * FOOTER_BYTES_PER_CHUNK < MAX_FOOTER_BYTES / 3
+    assert rows == 1_000_000 or rows * columns > 0.9 * Limits().part_cells
+
+
+@pytest.mark.parametrize("declared", ["parquet", "csv", "ndjson"])
+def test_parts_of_a_wide_table_have_fewer_rows(load: Load, declared: str) -> None:
+    frame = pl.DataFrame({f"c{place}": range(100) for place in range(50)})
+    text = frame.write_csv() if declared == "csv" else frame.write_ndjson()
+    data = parquet(frame) if declared == "parquet" else text.encode()
+    loaded = load(data, declared, limits=Limits(part_cells=50 * 30))
+    assert loaded.frame.equals(frame)
+    assert [name for name in loaded.names if name.startswith("part-")] == [f"part-{n:05d}.parquet" for n in range(4)]
 
 
 class Refusing:

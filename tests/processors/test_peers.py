@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -210,6 +211,24 @@ def test_powers_equal_scikit_learn_and_are_at_least_as_likely(parts: int, memory
             continue
         assert known >= other - 1e-9 * len(array), name
         assert np.allclose(found, peer.transform(array[:, None])[:, 0], rtol=0, atol=1e-5), name
+
+
+@pytest.mark.parametrize("parts", [1, 50])
+def test_box_cox_equals_scikit_learn_and_comes_back(parts: int, memory: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    frame = pl.DataFrame(
+        {"lognormal": rng.lognormal(1, 0.8, ROWS), "gamma": rng.gamma(2.0, 3.0, ROWS), "signed": rng.normal(size=ROWS)}
+    )
+    step = {"op": "scale", "method": "power", "transform": "box-cox"}
+    _, folder = process("normalize", frame, {"steps": [step]}, tmp_path / "there", parts=parts)
+    for name in ("lognormal", "gamma"):
+        wanted = preprocessing.PowerTransformer(method="box-cox").fit_transform(frame[name].to_numpy()[:, None])[:, 0]
+        assert np.allclose(folder.rows[name].to_numpy(), wanted, rtol=0, atol=1e-5), name
+    assert folder.rows["signed"].equals(frame["signed"])
+    assert any("not all values are positive" in warning for warning in folder.report["warnings"])
+    document = msgspec.json.decode((folder.path / "fitted.json").read_bytes())
+    back = process("normalize", folder.rows, {"fitted": document, "inverse": True}, tmp_path / "back")[1].rows
+    assert np.allclose(back["gamma"].to_numpy(), frame["gamma"].to_numpy(), rtol=1e-9)
 
 
 @pytest.mark.parametrize("keep", ["first", "last", "none"])

@@ -29,6 +29,7 @@ from gristmill.domain.outcome import Completed
 from gristmill.domain.source import Sources
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
+from gristmill.writing import row_group_rows
 
 OWNER = "ann"
 LIMIT_S = 60.0
@@ -120,8 +121,10 @@ class Bench:
         self.database = database
         self.store = store
 
-    async def dataset(self, content: bytes, *, max_attempts: int = 5, timeout_s: int = 120) -> UUID:
-        """An uploaded CSV file whose ingest is pending."""
+    async def dataset(
+        self, content: bytes, *, max_attempts: int = 5, timeout_s: int = 120, declared: DataFormat = DataFormat.CSV
+    ) -> UUID:
+        """An uploaded file whose ingest is pending."""
         upload_id = await datasets.begin_upload(self.database, owner=OWNER)
         bucket, key = self.settings.s3_datasets_bucket, original_key(str(upload_id))
         stored = await self.store.put(bucket, key, content, "text/csv")
@@ -130,7 +133,7 @@ class Bench:
             upload_id,
             owner=OWNER,
             name="numbers",
-            data_format=DataFormat.CSV,
+            data_format=declared,
             original_key=key,
             media_type="text/csv",
             size_bytes=stored.size_bytes,
@@ -241,7 +244,7 @@ async def ready(bench: Bench, *parts: pl.DataFrame) -> UUID:
     files: list[StoredFile] = []
     for ordinal, frame in enumerate(frames):
         name, content = part_name(ordinal), io.BytesIO()
-        frame.write_parquet(content, row_group_size=122_880)
+        frame.write_parquet(content, row_group_size=row_group_rows(frame.width))
         stored = await bench.store.put(bucket, prefix + name, content.getvalue(), PARQUET)
         files.append(StoredFile(stored.key, name, PARQUET, stored.size_bytes, stored.sha256, frame.height))
     columns = tuple(Column(name, str(kind)) for name, kind in frames[0].schema.items())

@@ -69,6 +69,26 @@ async def test_a_killed_executor_is_one_attempt(
         assert await worker.exit_code() == 0
 
 
+async def test_a_crash_on_an_upload_is_final_and_the_worker_lives(
+    bench: Bench, through_proxy: dict[str, str], proxy: FaultProxy, tmp_path: Path
+) -> None:
+    dataset_id = await bench.dataset(numbers(ROWS))
+    ingest_id = await bench.ingest_of(dataset_id)
+    proxy.delay_s = SLOW_S
+    async with running(through_proxy, tmp_path) as worker:
+        await bench.until_progress(ingest_id)
+        (executor,) = worker.children()
+        os.kill(executor, signal.SIGSEGV)
+        proxy.delay_s = 0.0
+        row = await bench.until_status(ingest_id, JobStatus.FAILED)
+        assert row.error is not None
+        assert (row.attempt, row.error.code) == (1, "executor-crashed")
+        assert "signal 11" in row.error.detail
+        await bench.until_clean(dataset_id, ingest_id)
+        next_id = await bench.ingest_of(await bench.dataset(numbers(10)))
+        await bench.until_status(next_id, JobStatus.COMPLETED)
+
+
 async def test_a_job_over_its_time_is_killed(
     bench: Bench, through_proxy: dict[str, str], proxy: FaultProxy, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import numpy as np
 import polars as pl
+import pytest
 
 from gristmill.domain.job import JobStatus
 from tests.worker.rig import Bench, WorkerProcess, ready, running
@@ -21,6 +22,13 @@ JOBS = {
     "anomalies": ("anomalies", b"{}"),
     "scale": ("normalize", b'{"steps": [{"op": "scale", "method": "zscore"}]}'),
     "duplicates": ("normalize", b'{"steps": [{"op": "drop_duplicates"}]}'),
+}
+
+WIDE = {500: 40_000, 2000: 10_000}
+WIDE_JOBS = {
+    "metrics": ("metrics", b"{}"),
+    "zscore": ("anomalies", b"{}"),
+    "scale": ("normalize", b'{"steps": [{"op": "scale", "method": "robust"}]}'),
 }
 
 
@@ -61,3 +69,20 @@ async def test_peaks(bench: Bench, environment: dict[str, str], tmp_path: Path) 
             peak = await peak_kib(bench, worker, await bench.job(dataset_id, kind, params))
             log.info("%s: %d MiB at %d rows", name, peak // 1024, PARTS * PART_ROWS)
             assert 0 < peak < BUDGET_KIB, name
+
+
+@pytest.mark.parametrize(("columns", "rows"), WIDE.items())
+async def test_peaks_of_wide_tables(
+    bench: Bench, environment: dict[str, str], tmp_path: Path, columns: int, rows: int
+) -> None:
+    frame = pl.DataFrame(np.random.default_rng(1).normal(size=(columns, rows)).round(3), schema=wide_schema(columns))
+    dataset_id = await ready(bench, frame)
+    async with running(environment, tmp_path) as worker:
+        for name, (kind, params) in WIDE_JOBS.items():
+            peak = await peak_kib(bench, worker, await bench.job(dataset_id, kind, params))
+            log.info("%s: %d MiB at %d rows of %d columns", name, peak // 1024, rows, columns)
+            assert 0 < peak < BUDGET_KIB, name
+
+
+def wide_schema(columns: int) -> list[str]:
+    return [f"n{place:04d}" for place in range(columns)]

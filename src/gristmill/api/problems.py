@@ -66,6 +66,7 @@ STATUS = {
     "process-failed": 500,
     "attempt-failed": 500,
     "executor-lost": 500,
+    "executor-crashed": 500,
     "worker-lost": 500,
     "out-of-memory": 500,
     "memory-limit": 422,

@@ -113,7 +113,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     part_rows: int = 1_000_000
     part_bytes: int = 1024 * MIB
-    part_cells: int = 64 * 1024 * 1024
+    part_cells: int = 32 * 1024 * 1024
     memory: int = 512 * MIB
     max_columns: int = 10_000
     max_cell_bytes: int = MIB
@@ -126,6 +126,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     def rows_of_part(self, columns: int) -> int:
         """Rows of a part, at most. What tells where its columns are (its footer) grows with the square of the columns,
-        and is read for each page and by each look at a few columns: with 2,000 columns, 3 MiB for 33,000 rows.
+        and is read for each page and by each look at a few columns: with 2,000 columns, 3.4 MiB for 16,777 rows.
         """
         return max(1, min(self.part_rows, self.part_cells // max(1, columns)))

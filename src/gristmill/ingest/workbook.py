@@ -3,8 +3,10 @@
 import csv
 import datetime as dt
 import io
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +23,24 @@ CHUNK_ROWS = 1000
 MAX_ENTRIES = 10_000
 # Read as a whole, unlike the sheets.
 MAX_SHARED_TEXT = 64 * MIB
-FAULTS = (zipfile.BadZipFile, ParseError, DefusedXmlException, KeyError, ValueError, TypeError, AttributeError, OSError)
+# What the readers of ZIP, XML and workbooks raise over broken files, as `tests/ingest/corruption.py` met it.
+FAULTS = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    ParseError,
+    DefusedXmlException,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    OSError,
+)
 
 
 class Workbook:

@@ -9,7 +9,7 @@ from polars import selectors as cs
 
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
-from gristmill.processors import anomaly_fit, densities, findings, flagging, grouping, spread, values
+from gristmill.processors import anomaly_fit, densities, findings, flagging, forest, grouping, spread, tallies, values
 from gristmill.processors.anomaly_fit import Fitted, Plan, State
 from gristmill.processors.anomaly_params import (
     CONTAMINATION,
@@ -18,13 +18,12 @@ from gristmill.processors.anomaly_params import (
     grouping_of,
     own_of,
 )
-from gristmill.processors.bounds import THRESHOLDS, Bounds
+from gristmill.processors.bounds import THRESHOLDS
 from gristmill.processors.columns import LEAST_ROWS, Family, resolve
 from gristmill.processors.contract import ROW, Again, Processor
-from gristmill.processors.flagging import BEST, LEAD, Judge
-from gristmill.processors.grouping import Grouped
+from gristmill.processors.flagging import BEST, BOUND, LEAD
+from gristmill.processors.forest import Forest
 from gristmill.processors.recalled import recall
-from gristmill.processors.tallies import BOUND
 
 _NUMERIC = frozenset({Family.NUMBER})
 WHOLE_COPIES = 12
@@ -74,8 +73,9 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
     than are kept are approximate, and labelled with their error; a forest is labelled with the rows it was grown from.
 
     The result has, in the order of the dataset, the row number (from 0), the score, the column with the highest score
-    and the bound that was crossed (null without bounds), the score of every column, and the row as it was. Above
-    `limit_rows`, the highest scores are kept.
+    and the bound that was crossed (null without bounds), the score of every column (of more than 1,000 columns a list,
+    in the order of the report), and the row as it was. Above `limit_rows`, the highest scores are kept; of more than
+    1,000 columns so many rows that they have 4 million scores at most.
     """
 
     kind = "anomalies"
@@ -102,8 +102,9 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
             threshold=None if share is not None else params.threshold or THRESHOLDS[params.method],
             contamination=share,
             bins=params.bins,
-            limit_rows=params.limit_rows,
-            limit=values.limits(grouping.MOST_CELLS if groups else len(chosen)),
+            limit_rows=_most_rows(params, len(chosen)),
+            # Of a density, three arrays are kept of each value's two.
+            limit=values.limits(grouping.MOST_CELLS if groups else len(chosen) * (1 if params.method.bounded else 2)),
             spreads=() if groups or own else (anomaly_fit.wanted(params.method, grouped=False),) * len(chosen),
             grouping=groups,
             own=own,
@@ -147,7 +148,10 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
 
     def least_memory(self, plan: Plan) -> int:
         """Some methods look at rows whole: so many rows of all columns, in a few copies."""
-        return 0 if plan.own is None else WHOLE_COPIES * LEAST_ROWS * len(plan.columns) * 8
+        if plan.own is None:
+            return 0
+        rows = forest.LEAST_ROWS if isinstance(plan.own, Forest) else LEAST_ROWS
+        return WHOLE_COPIES * rows * len(plan.columns) * 8
 
     def merge(self, states: Sequence[State]) -> State:
         limit, most = states[0].limit, states[0].limit_rows
@@ -184,22 +188,18 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
         return anomaly_fit.advanced(plan, state.passes, state.rows)
 
     def apply(self, frame: pl.LazyFrame, plan: Plan, fitted: Fitted) -> pl.LazyFrame:
-        if fitted.tally is not None:
-            return _joined(frame, plan, fitted.tally.table)
         # The rows are picked first: all else is worked out for them alone.
-        chosen = flagging.picked(frame, fitted.numbers)
-        grouped = chosen if plan.grouping is None else chosen.with_columns(plan.grouping.number())
-        # Scores become columns before anything is said about them: said again in each expression, they would
-        # make a plan that grows with the square of the columns.
-        scored = grouped.with_columns(flagging.scores(fitted.judges))
-        flagged = scored.with_columns(flagging.totals(fitted.judges, mean=plan.mean))
-        leaders = flagging.leaders(fitted.judges)
-        column = pl.coalesce(*(pl.when(hit).then(pl.lit(judge.column)) for judge, hit in leaders), _nothing(pl.String))
-        crossed = [pl.when(hit).then(_crossed(judge, fitted.threshold)) for judge, hit in leaders]
-        limit = pl.coalesce(*crossed, _nothing(pl.Float64))
-        places = enumerate(fitted.judges)
-        scores = pl.struct(*(pl.col(flagging.score(place)).alias(judge.column) for place, judge in places))
-        return _selected(flagged, plan, (pl.col(ROW), pl.col(BEST), column, limit, scores))
+        if fitted.tally is None:
+            found = flagging.explained(flagging.picked(frame, fitted.numbers), plan.look, fitted.threshold)
+        else:
+            found = frame.join(fitted.tally.table.lazy(), on=ROW, how="inner", maintain_order="left")
+        own = _own_names(plan.names)
+        parts = [pl.col(flagging.score(at)).alias(column.name) for at, column in enumerate(plan.columns)]
+        scores = pl.struct(parts)
+        if len(parts) > flagging.MOST_FIELDS:
+            scores = pl.concat_list(parts) if fitted.tally is not None else pl.col(flagging.SCORES)
+        made = zip(_OWN, (pl.col(ROW), pl.col(BEST), pl.col(LEAD), pl.col(BOUND), scores), strict=True)
+        return found.select(*(value.alias(own[name]) for name, value in made), cs.by_name(*plan.names))
 
     def report(self, plan: Plan, fitted: Fitted) -> dict[str, object]:
         warnings = list(plan.warnings)
@@ -224,6 +224,11 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
             "conventions": _CONVENTIONS,
             "warnings": warnings,
         }
+
+
+def _most_rows(params: AnomaliesParams, columns: int) -> int:
+    """The rows that the result may have: while a very wide one is written, much of it is held."""
+    return params.limit_rows if columns <= flagging.MOST_FIELDS else tallies.most_rows(params.limit_rows, 2 * columns)
 
 
 def _rows_merged(states: Sequence[State]) -> State | None:
@@ -274,24 +279,6 @@ _CONVENTIONS = {
 }
 
 
-def _joined(frame: pl.LazyFrame, plan: Plan, table: pl.DataFrame) -> pl.LazyFrame:
-    """The rows whose figures are in the table."""
-    found = frame.join(table.lazy(), on=ROW, how="inner", maintain_order="left")
-    scores = pl.struct(pl.col(flagging.score(place)).alias(column.name) for place, column in enumerate(plan.columns))
-    return _selected(found, plan, (pl.col(ROW), pl.col(BEST), pl.col(LEAD), pl.col(BOUND), scores))
-
-
-def _selected(rows: pl.LazyFrame, plan: Plan, made: Sequence[pl.Expr]) -> pl.LazyFrame:
-    own = _own_names(plan.names)
-    return rows.select(
-        *(value.alias(own[name]) for name, value in zip(_OWN, made, strict=True)), cs.by_name(*plan.names)
-    )
-
-
-def _nothing(kind: type[pl.DataType]) -> pl.Expr:
-    return pl.lit(None, dtype=kind)
-
-
 def _own_names(taken: Sequence[str]) -> dict[str, str]:
     """The names of the columns we add; one that the dataset has already gets underscores behind it."""
     used = set(taken)
@@ -302,7 +289,3 @@ def _own_names(taken: Sequence[str]) -> dict[str, str]:
             free += "_"
         own[name] = free
     return own
-
-
-def _crossed(judge: Judge, threshold: float) -> pl.Expr:
-    return judge.crossed(threshold) if isinstance(judge, Bounds | Grouped) else _nothing(pl.Float64)

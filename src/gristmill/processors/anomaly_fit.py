@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from gristmill.domain.column import Column
-from gristmill.processors import densities, flagging, forest, grouping, rolling, spread, tallies
+from gristmill.processors import densities, flagging, forest, grouping, rolling, spread, tallies, values
 from gristmill.processors.anomaly_params import CONTAMINATION
 from gristmill.processors.bounds import Method, bounds
 from gristmill.processors.columns import Floats, together
@@ -236,6 +236,9 @@ def known(plan: Plan, spreads: tuple[Spread, ...], rows: int) -> Plan:
 def judged(plan: Plan, judges: tuple[Judge, ...]) -> Plan:
     """The plan once the judges are known. Where scores are means, the rows of the highest are all that is needed."""
     share = plan.contamination
+    if plan.grouping is None:  # the judges have what they need of the distributions, and masking is told from a sample
+        bare = (msgspec.structs.replace(known, values=values.EMPTY) for known in plan.spreads)
+        plan = msgspec.structs.replace(plan, spreads=tuple(bare))
     top = flagging.most_top(share, plan.rows) if plan.mean and plan.threshold is None and share is not None else None
     return msgspec.structs.replace(plan, judges=judges, top=top)
 

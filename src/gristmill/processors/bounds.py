@@ -5,9 +5,9 @@ from enum import StrEnum
 
 import msgspec
 import numpy as np
-import polars as pl
+import numpy.typing as npt
 
-from gristmill.processors.columns import Floats, exactly
+from gristmill.processors.columns import Floats
 from gristmill.processors.moments import Moments
 from gristmill.processors.spread import Spread
 
@@ -65,15 +65,8 @@ class Bounds(msgspec.Struct, frozen=True, tag="bounds"):
     def high(self, threshold: float) -> float | None:
         return None if self.unit is None else self.upper + threshold * self.unit
 
-    def score(self) -> pl.Expr:
-        """Null for a null, a NaN, and in a degenerate column."""
-        if self.unit is None:
-            return pl.lit(None, dtype=pl.Float64)
-        value = self.value()
-        return pl.max_horizontal(self.lower - value, value - self.upper) / self.unit
-
     def rate(self, values: Floats) -> Floats:
-        """As `score`, of an array: NaN for a NaN. The same operations, so the same bits. Only of a judged column."""
+        """The scores of values: NaN for a NaN. Only of a judged column."""
         with np.errstate(invalid="ignore", over="ignore"):
             if self.lower == self.upper:
                 away = np.abs(values - self.lower)
@@ -82,16 +75,15 @@ class Bounds(msgspec.Struct, frozen=True, tag="bounds"):
             found: Floats = away / self.unit
         return found
 
-    def beneath(self) -> pl.Expr:
-        """Whether a value is nearer to the lower bound."""
-        return self.value() < self.lower
+    def beneath(self, values: Floats) -> npt.NDArray[np.bool_]:
+        """Whether values are nearer to the lower bound."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(values < self.lower)
 
-    def crossed(self, threshold: float) -> pl.Expr:
-        """The bound that a value outside has crossed."""
-        return pl.when(self.beneath()).then(pl.lit(self.low(threshold))).otherwise(pl.lit(self.high(threshold)))
-
-    def value(self) -> pl.Expr:
-        return exactly(self.column).cast(pl.Float64).fill_nan(None)
+    def crossed(self, values: Floats, threshold: float) -> Floats:
+        """The bounds that values outside have crossed."""
+        low, high = self.low(threshold), self.high(threshold)
+        return np.where(self.beneath(values), np.nan if low is None else low, np.nan if high is None else high)
 
 
 def bounds(column: str, spread: Spread, method: Method) -> Bounds:

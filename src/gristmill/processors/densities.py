@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from gristmill.domain.column import Column
-from gristmill.processors.columns import Floats, exactly, numbers, strips, together
+from gristmill.processors.columns import Floats, numbers, strips, together
 from gristmill.processors.crew import Crew
 from gristmill.processors.moments import Moments
 from gristmill.processors.spread import Spread
@@ -72,9 +72,6 @@ class Histogram(msgspec.Struct, frozen=True, tag="histogram"):
         """Scores of finite values."""
         return self.rates[self.grid.place(values)]
 
-    def score(self) -> pl.Expr:
-        return _score(self)
-
 
 class Tails(msgspec.Struct, frozen=True, tag="tails"):
     """-log of the share of values up to each point (`left`) and beyond it (`right`), one more than there are points.
@@ -107,9 +104,6 @@ class Tails(msgspec.Struct, frozen=True, tag="tails"):
             return rarer
         scores: Floats = np.maximum(right if self.leans_right else left, (left + right) / 2)
         return scores
-
-    def score(self) -> pl.Expr:
-        return _score(self)
 
 
 Density = Histogram | Tails
@@ -194,15 +188,3 @@ def scores(density: Density, values: Floats) -> Floats:
     found: Floats = np.where(np.isinf(values), np.inf, np.nan)
     found[finite] = density.rate(values[finite] + 0.0)
     return found
-
-
-def _score(density: Density) -> pl.Expr:
-    """Null for a null, a NaN, and in a column that is not judged; infinite for an infinite value."""
-    if not density.judged:
-        return pl.lit(None, dtype=pl.Float64)
-
-    def rate(series: pl.Series) -> pl.Series:
-        return pl.Series(scores(density, series.to_numpy()), nan_to_null=True)
-
-    value = exactly(density.column).cast(pl.Float64)
-    return value.map_batches(rate, return_dtype=pl.Float64, is_elementwise=True)

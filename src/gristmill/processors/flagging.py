@@ -27,6 +27,12 @@ from gristmill.processors.values import Limits, Values
 
 BEST = f"{ROW}best"
 LEAD = f"{ROW}lead"
+BOUND = f"{ROW}bound"
+SCORES = f"{ROW}scores"
+MOST_FIELDS = 1000
+"""Columns up to which each has a field for its score. A file keeps some 3 kB in mind for each field and row group while
+it is written: 660 MiB for 2,000 columns and as many scores.
+"""
 PIECE_ROWS = 32_768
 """Rows that one thread judges at a time: what is made of a column of them stays in the cache."""
 SAMPLED = 65_536
@@ -34,6 +40,9 @@ SAMPLED_ALL = 2_097_152
 """Values of one column, and of all, from which masking is told: 16 MiB."""
 MOST_TOP = 1_048_576
 """Rows that a share may flag for them to be found in one pass: 20 MiB."""
+
+EXPLAINED_CELLS = 524_288
+"""Scores that are worked out together for the result: there are five copies of them."""
 
 Judge = Bounds | Grouped | Density
 Rows = npt.NDArray[np.uint64]
@@ -105,31 +114,6 @@ def score(place: int) -> str:
     return f"{ROW}score_{place}"
 
 
-def scores(judges: Sequence[Judge]) -> list[pl.Expr]:
-    return [judge.score().alias(score(place)) for place, judge in enumerate(judges)]
-
-
-def totals(judges: Sequence[Judge], *, mean: bool) -> list[pl.Expr]:
-    """A row's highest score, and its own score: that, or the mean of its columns. The scores are columns by now."""
-    judged = [pl.col(score(place)) for place, judge in enumerate(judges) if judge.judged]
-    if not judged:
-        return [pl.lit(None, dtype=pl.Float64).alias(name) for name in (LEAD, BEST)]
-    lead = pl.max_horizontal(*judged)
-    own = pl.map_batches(judged, _mean, return_dtype=pl.Float64, is_elementwise=True) if mean else lead
-    return [lead.alias(LEAD), own.alias(BEST)]
-
-
-def _mean(columns: Sequence[pl.Series]) -> pl.Series:
-    """The mean of each row's scores that are there.
-
-    Added in the order of the columns: `pl.mean_horizontal` adds in that of its threads, so a last bit comes and goes.
-    """
-    seen = _Totals(len(columns[0]), mean=True)
-    for place, column in enumerate(columns):
-        seen.add(place, column.to_numpy())
-    return pl.Series(seen.best(), nan_to_null=True)
-
-
 class _Totals:
     """The scores of some rows while column after column is judged: the highest and whose it is, and their sum."""
 
@@ -175,38 +159,42 @@ class _Piece:
     def take(self, batch: pl.DataFrame, places: Sequence[int]) -> None:
         """Judge the columns of these judges."""
         rows = batch[self._start : self._start + self._height]
-        group = rows.get_column(GROUP).fill_null(0).to_numpy() if self._look.grouping is not None else None
+        group = _group(rows, self._look)
         for place in places:
             judge = self._look.judges[place]
-            series = rows.get_column(judge.column).alias("x").cast(pl.Float64)
-            # NaN is what a null becomes.
-            values = series.to_numpy()
+            values = _values(rows, judge)
             if self._look.stride:
                 some = values if self._chosen is None else values[self._chosen]
                 self.sample[place] = some[np.isfinite(some)]
             found = _rated(judge, values, group)
             self.totals.add(place, found)
-            if self._limit is not None and not self._look.mean:
-                self._count(place, np.flatnonzero(found > self._limit), values, group)
-
-    def _count(self, place: int, outside: npt.NDArray[np.intp], values: Floats, group: Places | None) -> None:
-        if not len(outside):
-            return
-        judge = self._look.judges[place]
-        beyond = values[outside]
-        if isinstance(judge, Grouped) and group is not None:
-            beneath = judge.beneath(beyond, group[outside])
-        else:
-            beneath = beyond < (judge.lower if isinstance(judge, Bounds) else 0.0)
-        self.low[place] = np.count_nonzero(beneath)
-        self.high[place] = len(outside) - self.low[place]
+            if self._limit is not None and isinstance(judge, Bounds | Grouped):
+                outside = np.flatnonzero(found > self._limit)
+                beneath = _beneath(judge, values[outside], group[outside]) if len(outside) else outside
+                self.low[place] = np.count_nonzero(beneath)
+                self.high[place] = len(outside) - self.low[place]
 
 
-def _rated(judge: Judge, values: Floats, group: Places | None) -> Floats:
+def _values(rows: pl.DataFrame, judge: Judge) -> Floats:
+    """NaN for a null."""
+    return rows.get_column(judge.column).alias("x").cast(pl.Float64).to_numpy()
+
+
+def _group(rows: pl.DataFrame, look: Look) -> Places:
+    if look.grouping is None:
+        return np.zeros(rows.height, dtype=np.uint32)
+    return rows.select(look.grouping.number()).get_column(GROUP).fill_null(0).to_numpy()
+
+
+def _beneath(judge: Bounds | Grouped, values: Floats, group: Places) -> npt.NDArray[np.bool_]:
+    return judge.beneath(values) if isinstance(judge, Bounds) else judge.beneath(values, group)
+
+
+def _rated(judge: Judge, values: Floats, group: Places) -> Floats:
     if isinstance(judge, Bounds):
         return judge.rate(values)
     if isinstance(judge, Grouped):
-        return judge.rate(values, np.zeros(len(values), dtype=np.uint32) if group is None else group)
+        return judge.rate(values, group)
     return densities.scores(judge, values)
 
 
@@ -237,8 +225,7 @@ def _pieces(frame: pl.LazyFrame, look: Look, limit: float | None = None) -> Iter
                 if not at:
                     held.append(_cut(batch, look, limit))
                 pieces = held[ordinal]
-                numbered = batch if look.grouping is None else batch.with_columns(look.grouping.number())
-                crew.do([partial(piece.take, numbered, chosen) for piece in pieces], rows=batch.height)
+                crew.do([partial(piece.take, batch, chosen) for piece in pieces], rows=batch.height)
                 if at == len(groups) - 1:
                     held[ordinal] = []
                     yield from pieces
@@ -410,11 +397,6 @@ def flagged(seen: Topped, share: float, judges: int) -> tuple[float, Counted] | 
     return limit, Counted(seen.rows, rows, none, high, seen.scores[over], seen.numbers[over], seen.sample)
 
 
-def leaders(judges: Sequence[Judge]) -> list[tuple[Judge, pl.Expr]]:
-    """Each judge, and whether its score is the row's highest; the first that says so is the row's."""
-    return [(judge, pl.col(score(place)) == pl.col(LEAD)) for place, judge in enumerate(judges) if judge.judged]
-
-
 def picked(frame: pl.LazyFrame, numbers: Rows) -> pl.LazyFrame:
     """The rows of these numbers, which rise. Frames of neighbouring rows pass, so it is a look at each frame's ends."""
 
@@ -426,3 +408,53 @@ def picked(frame: pl.LazyFrame, numbers: Rows) -> pl.LazyFrame:
         return morsel[np.searchsorted(rows, numbers[low:high])]
 
     return frame.map_batches(pick, streamable=True)
+
+
+def explained(frame: pl.LazyFrame, look: Look, limit: float) -> pl.LazyFrame:
+    """With the row's score (`BEST`), the column that leads (`LEAD`), the bound that it crossed (`BOUND`), and a score
+    for each column (`score(place)`; of more than `MOST_FIELDS` all in `SCORES`); null where there is none.
+    """
+    schema = frame.collect_schema()
+    made: dict[str, pl.DataType] = {BEST: pl.Float64(), LEAD: pl.String(), BOUND: pl.Float64()}
+    if len(look.judges) > MOST_FIELDS:
+        made[SCORES] = pl.List(pl.Float64())
+    else:
+        made |= {score(place): pl.Float64() for place in range(len(look.judges))}
+
+    step = max(64, EXPLAINED_CELLS // max(1, len(look.judges)))
+
+    def explain(rows: pl.DataFrame) -> pl.DataFrame:
+        cut = [rows[start : start + step] for start in range(0, max(1, rows.height), step)]
+        found = [pl.DataFrame(_explanation(some, look, limit)) for some in cut]
+        return rows.hstack(pl.concat(found, rechunk=True))
+
+    return frame.map_batches(explain, schema=pl.Schema({**schema, **made}), streamable=True)
+
+
+def _explanation(rows: pl.DataFrame, look: Look, limit: float) -> list[pl.Series]:
+    group, totals = _group(rows, look), _Totals(rows.height, mean=look.mean)
+    own = np.full((len(look.judges), rows.height), np.nan)
+    bound = np.full(rows.height, np.nan)
+    for place, judge in enumerate(look.judges):
+        if judge.judged:
+            values = _values(rows, judge)
+            own[place] = _rated(judge, values, group)
+            totals.add(place, own[place])
+            led = np.flatnonzero(totals.lead == place)
+            bound[led] = _crossed(judge, values[led], group[led], limit)
+    names = pl.Series([judge.column for judge in look.judges], dtype=pl.String)
+    lead = names.gather(totals.lead) if rows.height else names.clear()
+    best = pl.Series(BEST, totals.best(), nan_to_null=True)
+    found = [best, lead.alias(LEAD), pl.Series(BOUND, bound, nan_to_null=True)]
+    if len(look.judges) <= MOST_FIELDS:
+        return [*found, *(pl.Series(score(place), column, nan_to_null=True) for place, column in enumerate(own))]
+    flat = pl.Series(SCORES, own.T.ravel(), nan_to_null=True)
+    return [*found, flat.reshape((rows.height, len(own))).cast(pl.List(pl.Float64))]
+
+
+def _crossed(judge: Judge, values: Floats, group: Places, limit: float) -> Floats:
+    if isinstance(judge, Bounds):
+        return judge.crossed(values, limit)
+    if isinstance(judge, Grouped):
+        return judge.crossed(values, group, limit)
+    return np.full(len(values), np.nan)

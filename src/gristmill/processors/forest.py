@@ -17,12 +17,15 @@ import numpy.typing as npt
 import polars as pl
 
 from gristmill.processors import tallies
-from gristmill.processors.columns import Floats, batches, exactly
+from gristmill.processors.columns import BATCH_ROWS, Floats, batches, exactly
 from gristmill.processors.contract import ROW
 from gristmill.processors.tallies import Goal, Scored, Tally
 
 MOST_CELLS = 2_097_152
 """Cells of the sample: 16 MiB."""
+BATCH_CELLS = 1_048_576
+LEAST_ROWS = 256
+"""Rows that are looked at together have so many cells, in half a dozen copies; of very wide tables there are more."""
 BLOCK_ROWS = 4096
 """Rows that go through a tree together: they stay in the cache."""
 JUDGED, HIGHEST = range(2)
@@ -257,7 +260,8 @@ def _numbers(frame: pl.LazyFrame, names: Sequence[str]) -> Iterator[tuple[Hashes
     columns = [
         exactly(name).cast(pl.Float64).fill_null(np.nan).alias(f"{ROW}{place}") for place, name in enumerate(names)
     ]
-    for batch in batches(frame, names):
+    height = max(LEAST_ROWS, min(BATCH_ROWS, BATCH_CELLS // len(names)))
+    for batch in batches(frame, names, height):
         yield batch.get_column(ROW).to_numpy(), batch.select(columns).to_numpy() + 0.0
 
 

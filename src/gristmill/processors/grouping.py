@@ -1,6 +1,6 @@
 """Rows judged among their like: groups by columns, and by the phase of a season."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -21,7 +21,6 @@ MOST_CELLS = 20_000
 """Groups times columns: at 256 kept values each, 80 MiB."""
 GROUP = f"{ROW}group"
 Places = npt.NDArray[np.uint32]
-Rowwise = Callable[[Sequence[pl.Series]], pl.Series]
 
 
 class Season(StrEnum):
@@ -82,16 +81,8 @@ class Grouped(msgspec.Struct, frozen=True, tag="grouped"):
     def note(self) -> str | None:
         return None if self.judged else "no group of rows has a spread"
 
-    def score(self) -> pl.Expr:
-        """As `Bounds.score`, by the bounds of the row's group."""
-
-        def rate(columns: Sequence[pl.Series]) -> pl.Series:
-            return pl.Series(self.rate(*_arrays(columns)), nan_to_null=True)
-
-        return self._rowwise(rate, pl.Float64())
-
     def rate(self, values: Floats, group: Places) -> Floats:
-        """As `score`, of arrays: NaN for a NaN, and in a group that is not judged."""
+        """As those of `Bounds`, by the bounds of each row's group; NaN in a group that is not judged."""
         with np.errstate(invalid="ignore", over="ignore"):
             away = np.maximum(self._lower()[group] - values, values - self._upper()[group])
             found: Floats = away / self._units()[group]
@@ -102,20 +93,10 @@ class Grouped(msgspec.Struct, frozen=True, tag="grouped"):
         found: npt.NDArray[np.bool_] = values < self._lower()[group]
         return found
 
-    def crossed(self, threshold: float) -> pl.Expr:
-        lower, upper, unit = self._lower(), self._upper(), self._units()
-
-        def cross(columns: Sequence[pl.Series]) -> pl.Series:
-            value, group = _arrays(columns)
-            low, high = lower[group], upper[group]
-            step = threshold * unit[group]
-            return pl.Series(np.where(value < low, low - step, high + step), nan_to_null=True)
-
-        return self._rowwise(cross, pl.Float64())
-
-    def _rowwise(self, function: Rowwise, dtype: pl.DataType) -> pl.Expr:
-        value = exactly(self.column).cast(pl.Float64).fill_nan(None)
-        return pl.map_batches([value, pl.col(GROUP)], function, return_dtype=dtype, is_elementwise=True)
+    def crossed(self, values: Floats, group: Places, threshold: float) -> Floats:
+        """The bounds that values outside have crossed."""
+        step = threshold * self._units()[group]
+        return np.where(self.beneath(values, group), self._lower()[group] - step, self._upper()[group] + step)
 
     def _lower(self) -> Floats:
         return np.array([bound.lower for bound in self.groups])
@@ -125,11 +106,6 @@ class Grouped(msgspec.Struct, frozen=True, tag="grouped"):
 
     def _units(self) -> Floats:
         return np.array([np.nan if bound.unit is None else bound.unit for bound in self.groups])
-
-
-def _arrays(columns: Sequence[pl.Series]) -> tuple[Floats, Places]:
-    """Values, NaN where there is none, and groups. Polars hides rows that a condition passes over from functions."""
-    return columns[0].to_numpy(), columns[1].fill_null(0).to_numpy()
 
 
 def bounded(found: Sequence[str] | set[str], most: int) -> None:

@@ -88,7 +88,7 @@ class Normalize(Processor[NormalizeParams, Plan, State, Fitted]):
     - `clip`: numbers beyond `low` and `high`, or beyond each column's `quantiles`, become that bound (winsorizing).
     - `clean_text`: `unicode` normal form, `trim`, `collapse` white space, `case`, `null_tokens`, `date_format`.
     - `rename_columns`: names in `snake_case`.
-    - `scale`: `zscore`, `minmax` (into `range`), `robust`, `maxabs`, `quantile` or `power` (Yeo-Johnson), as
+    - `scale`: `zscore`, `minmax` (into `range`), `robust`, `maxabs`, `quantile` or `power` (Yeo-Johnson, Box-Cox), as
       scikit-learn's scalers. A constant column becomes 0.
 
     Each step is fitted on the data as the steps before it leave it. Null, NaN and infinite values take no part in a

@@ -1,9 +1,11 @@
-"""Yeo-Johnson's power for each column, by maximum likelihood: exact over any number of rows, a few sums a pass.
+"""Yeo-Johnson's or Box-Cox's power for each column, by maximum likelihood: exact over any number of rows, a few sums a
+pass.
 
 Yeo and Johnson (2000), "A new family of power transformations to improve normality or symmetry". The likelihood has one
 maximum, as it is strictly concave in the power (Marchand et al. 2022, "SecureFedYJ"), so Newton's method finds it, held
 between powers where it still rises and where it falls. It needs the means and comoments of the transformed values and
-of their first two derivatives by the power, which merge (Chan et al. 1979).
+of their first two derivatives by the power, which merge (Chan et al. 1979). Box and Cox (1964), "An analysis of
+transformations", is the same of log(x) in the place of sign(x) · log(1 + |x|), for positive values.
 """
 
 import math
@@ -42,7 +44,7 @@ class PowerSearch(msgspec.Struct, frozen=True):
     """The power to look at next, between powers that are too low and too high.
 
     `good` is the last that was looked at and that float64 bears, with `mean` and `std` (ddof 0) of what it makes of the
-    values; None: there is none. Once `done`, it is the one that was looked for.
+    values; None: there is none. Once `done`, it is the one that was looked for. `box`: it is Box-Cox's.
     """
 
     power: float = 1.0
@@ -53,10 +55,11 @@ class PowerSearch(msgspec.Struct, frozen=True):
     std: float = 0.0
     steps: int = 0
     done: bool = False
+    box: bool = False
 
     def look(self, batch: Floats) -> Shape:
         """One pass over a batch of finite values."""
-        return Shape() if self.done else measure(batch, self.power)
+        return Shape() if self.done else measure(batch, self.power, box=self.box)
 
     def advance(self, seen: Shape) -> "PowerSearch":
         """What is known after a pass."""
@@ -98,17 +101,21 @@ class PowerSearch(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, low=low, high=high).towards((self.power + self.good) / 2)
 
 
-def start(known: Spread) -> PowerSearch:
-    """The power of a column whose distribution is known: found, or close to it where it is known roughly."""
-    search = PowerSearch()
-    if known.moments.count == 0 or known.moments.constant:
+def start(known: Spread, *, box: bool) -> PowerSearch:
+    """The power of a column whose distribution is known: found, or close to it where it is known roughly.
+
+    Of values that are not all positive Box and Cox know none.
+    """
+    search = PowerSearch(box=box)
+    if known.moments.count == 0 or known.moments.constant or (box and known.moments.low <= 0):
         return msgspec.structs.replace(search, done=True)
     points, weights = known.values.points, known.values.weights
     while not search.done:
-        search = search.advance(measure(points, search.power, weights))
+        search = search.advance(measure(points, search.power, weights, box=box))
     if known.values.exact:
         return search
-    return PowerSearch(1.0 if search.good is None else search.good, steps=MOST_STEPS - MOST_PASSES)
+    power = 1.0 if search.good is None else search.good
+    return PowerSearch(power, steps=MOST_STEPS - MOST_PASSES, box=box)
 
 
 def merge(parts: Sequence[Shape]) -> Shape:
@@ -118,13 +125,13 @@ def merge(parts: Sequence[Shape]) -> Shape:
     return found
 
 
-def measure(values: Floats, power: float, weights: Floats | None = None) -> Shape:
+def measure(values: Floats, power: float, weights: Floats | None = None, *, box: bool = False) -> Shape:
     """What values show of a power."""
     if len(values) == 0:
         return Shape()
     count = float(len(values) if weights is None else weights.sum())
     with np.errstate(over="ignore", invalid="ignore"):
-        rows, logs = _derived(values, power)
+        rows, logs = _derived(values, power, box=box)
         heavy = rows if weights is None else rows * weights
         mean = heavy.sum(axis=1) / count
         rows -= mean[:, None]
@@ -133,22 +140,27 @@ def measure(values: Floats, power: float, weights: Floats | None = None) -> Shap
     return Shape(count, mean, joint, total)
 
 
-def forward(values: Floats, power: float) -> Floats:
-    """Values transformed."""
+def forward(values: Floats, power: float, *, box: bool = False) -> Floats:
+    """Values transformed; NaN for what has no logarithm."""
+    if box:
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            return _grown(np.log(np.where(values > 0, values, np.nan)), power)
     depth = np.log1p(np.abs(values))
     with np.errstate(over="ignore"):
         return np.where(values >= 0, _grown(depth, power), -_grown(depth, 2 - power))
 
 
-def backward(values: Floats, power: float) -> Floats:
+def backward(values: Floats, power: float, *, box: bool = False) -> Floats:
     """What values were before they were transformed; NaN for what no value becomes."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if box:
+            return np.exp(values if power == 0 else np.log1p(power * values) / power)
         return np.where(values >= 0, _shrunk(values, power), -_shrunk(-values, 2 - power))
 
 
-def comes_back(values: Floats, power: float) -> bool:
+def comes_back(values: Floats, power: float, *, box: bool = False) -> bool:
     """Whether float64 holds the transformed values well enough to tell what they were."""
-    back = backward(forward(values, power), power)
+    back = backward(forward(values, power, box=box), power, box=box)
     return bool(np.allclose(back, values, rtol=1e-6, atol=1e-9))
 
 
@@ -169,12 +181,16 @@ def _join(a: Shape, b: Shape) -> Shape:
     return Shape(count, mean, joint, a.logs + b.logs)
 
 
-def _derived(values: Floats, power: float) -> tuple[Floats, Floats]:
-    """The transformed values and their first and second derivative by the power (3×n); and sign(x) · log(1 + |x|)."""
-    depth = np.log1p(np.abs(values))
-    right = values >= 0
-    at = np.where(right, power, 2 - power) * depth
-    logs = np.where(right, depth, -depth)
+def _derived(values: Floats, power: float, *, box: bool) -> tuple[Floats, Floats]:
+    """The transformed values and their first and second derivative by the power (3×n); and the logarithms."""
+    if box:
+        depth = logs = np.log(values)
+        at = power * logs
+    else:
+        depth = np.log1p(np.abs(values))
+        right = values >= 0
+        at = np.where(right, power, 2 - power) * depth
+        logs = np.where(right, depth, -depth)
     level, first, second = _slopes(at)
     square = depth * depth
     return np.stack((logs * level, square * first, square * logs * second)), logs

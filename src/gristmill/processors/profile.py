@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from gristmill.domain.column import Column
+from gristmill.errors import BadData
 from gristmill.processors import frequencies, hashes, moments, spread
 from gristmill.processors.columns import Family, Floats, family, is_integer, numbers, there
 from gristmill.processors.frequencies import Frequencies
@@ -22,6 +23,9 @@ BINS = 20
 TOP = 10
 OUTLINE = 512
 OUTLINE_ALL = 65_536
+_DAYS = 95_000_000
+FAR = {"d": _DAYS, "ms": _DAYS * 86_400_000, "us": _DAYS * 86_400_000_000, "ns": 2**63 - 1}
+"""How far from 1970 a time can be told, in its unit: some 260,000 years."""
 Number = int | float
 
 
@@ -262,7 +266,13 @@ def binned(values: Floats, seen: Moments, weights: Floats | None = None) -> npt.
 
 
 def iso(series: pl.Series) -> list[str]:
-    """Times in ISO 8601."""
+    """Times in ISO 8601. Raises BadData for one that no calendar has: Polars breaks down on it wherever it is shown."""
+    unit = getattr(series.dtype, "time_unit", None) or "d"
+    if (
+        isinstance(series.dtype, pl.Date | pl.Datetime)
+        and (series.to_physical().cast(pl.Int64).abs() > FAR[unit]).any()
+    ):
+        raise BadData("A column has times beyond the year 262,000, which can't be shown")
     return series.dt.to_string("iso").to_list()
 
 

@@ -32,6 +32,7 @@ from gristmill.processors.values import Limits
 
 _NUMERIC = frozenset({Family.NUMBER})
 _TOO_WIDE = "too wide for float64: left as it is"
+_NOT_POSITIVE = "not all values are positive: left as it is"
 MOST_QUANTILES = 1000
 END = 1e-7
 """Of a normal output, shares nearer to 0 or 1 count as the ends: ±5.2 standard deviations, as in scikit-learn."""
@@ -62,12 +63,15 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     become the values of a standard normal distribution, within ±5.2.
 
     `power` is Yeo and Johnson's transform (2000) with the power of highest likelihood, then brought to mean 0 and
-    variance 1, as PowerTransformer does. It takes a few passes more where the values are more than are kept.
+    variance 1, as PowerTransformer does. It takes a few passes more where the values are more than are kept. With
+    `transform: box-cox` it is that of Box and Cox (1964), for columns whose values are all positive; others stay as
+    they are, and the report says so. In other data, what is not positive becomes null.
     """
 
     method: Method
     columns: Chosen | None = None
     range: Annotated[tuple[float, float], Meta(description="Low and high end, for `minmax`.")] = (0.0, 1.0)
+    transform: Annotated[Literal["yeo-johnson", "box-cox"], Meta(description="For `power`.")] = "yeo-johnson"
     output: Annotated[Literal["uniform", "normal"], Meta(description="For `quantile`.")] = "uniform"
 
 
@@ -79,6 +83,7 @@ class ScalePlan(msgspec.Struct, frozen=True, tag="scale"):
     spreads: tuple[Spread, ...]
     normal: bool = False
     powers: tuple[PowerSearch, ...] = ()
+    box: bool = False
 
 
 class ScaleState(msgspec.Struct, frozen=True, tag="scale"):
@@ -92,9 +97,9 @@ class ScaleState(msgspec.Struct, frozen=True, tag="scale"):
 class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """y = (x - center) / unit · stretch + shift. Without a unit the column stays as it is, in Float64.
 
-    With a `power`, Yeo and Johnson's transform of x takes the place of x. With `quantiles`, which stand for evenly
-    spaced shares from 0 to 1, y is the share at x, or the value of a standard `normal` distribution at that share.
-    `error` is the most by which a share can be off; 0 means exact.
+    With a `power`, Yeo and Johnson's transform of x takes the place of x, or with `box` that of Box and Cox. With
+    `quantiles`, which stand for evenly spaced shares from 0 to 1, y is the share at x, or the value of a standard
+    `normal` distribution at that share. `error` is the most by which a share can be off; 0 means exact.
     """
 
     column: str
@@ -107,6 +112,7 @@ class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: float = 0.0
     normal: bool = False
     power: float | None = None
+    box: bool = False
 
 
 class ScaleFitted(msgspec.Struct, frozen=True, tag="scale_fitted"):
@@ -134,9 +140,13 @@ def plan(step: Scale, columns: Sequence[Column], pointer: str) -> ScalePlan:
     if normal and step.method is not Method.QUANTILE:
         fault = Fault(f"{pointer}/output", "Only `quantile` takes it.")
         raise InvalidRequest("The output does not fit.", errors=(fault,))
+    box = step.transform == "box-cox"
+    if box and step.method is not Method.POWER:
+        fault = Fault(f"{pointer}/transform", "Only `power` takes it.")
+        raise InvalidRequest("The transform does not fit.", errors=(fault,))
     fractions = (0.25, 0.5, 0.75) if step.method is Method.ROBUST else ()
     spreads = (Spread(fractions=fractions, shape=step.method in _SHAPED),) * len(chosen)
-    return ScalePlan(step.method, chosen, step.range, values.limits(len(chosen)), spreads, normal)
+    return ScalePlan(step.method, chosen, step.range, values.limits(len(chosen)), spreads, normal, box=box)
 
 
 def after(plan: ScalePlan, columns: Sequence[Column]) -> tuple[Column, ...]:
@@ -222,7 +232,9 @@ def finish(plan: ScalePlan, state: ScaleState) -> ScaleFitted | ScalePlan:
         if not all(known.done for known in plan.spreads):
             return plan
         if plan.method is Method.POWER:
-            plan = msgspec.structs.replace(plan, powers=tuple(power.start(known) for known in plan.spreads))
+            plan = msgspec.structs.replace(
+                plan, powers=tuple(power.start(known, box=plan.box) for known in plan.spreads)
+            )
     else:
         pairs = zip(plan.powers, state.shapes, strict=True)
         plan = msgspec.structs.replace(plan, powers=tuple(search.advance(seen) for search, seen in pairs))
@@ -243,7 +255,7 @@ def _scaled(scaling: Scaling) -> pl.Expr:
     if scaling.unit is None:
         return value
     if scaling.power is not None:
-        value = _mapped(value, bind(power.forward, power=scaling.power))
+        value = _mapped(value, bind(power.forward, power=scaling.power, box=scaling.box))
     scaled = (value - scaling.center) / scaling.unit
     if scaling.stretch == 1 and scaling.shift == 0:
         return scaled
@@ -259,7 +271,9 @@ def _restored(scaling: Scaling) -> pl.Expr:
     if scaling.stretch != 1 or scaling.shift != 0:
         value = (value - scaling.shift) / scaling.stretch
     value = value * scaling.unit + scaling.center
-    return value if scaling.power is None else _mapped(value, bind(power.backward, power=scaling.power))
+    return (
+        value if scaling.power is None else _mapped(value, bind(power.backward, power=scaling.power, box=scaling.box))
+    )
 
 
 def _mapped(value: pl.Expr, function: Callable[[Floats], Floats]) -> pl.Expr:
@@ -307,10 +321,14 @@ def _powered(name: str, known: Spread, search: PowerSearch) -> Scaling:
     if known.moments.constant:
         return Scaling(name, known.moments.low, 1.0, note="constant")
     if search.good is None:
-        return Scaling(name, note=_TOO_WIDE)
+        return Scaling(name, note=_NOT_POSITIVE if search.box and known.moments.low <= 0 else _TOO_WIDE)
     ends = np.array([known.moments.low, known.moments.high])
-    note = None if power.comes_back(ends, search.good) else "values far out lie too close together to be taken back"
-    return Scaling(name, search.mean, search.std, note=note, power=search.good)
+    note = (
+        None
+        if power.comes_back(ends, search.good, box=search.box)
+        else "values far out lie too close together to be taken back"
+    )
+    return Scaling(name, search.mean, search.std, note=note, power=search.good, box=search.box)
 
 
 def _scaling(place: int, plan: ScalePlan) -> Scaling:

@@ -13,11 +13,10 @@ import polars as pl
 from gristmill.processors import flagging
 from gristmill.processors.columns import Floats
 from gristmill.processors.contract import ROW
-from gristmill.processors.flagging import BEST, LEAD, Ranked
+from gristmill.processors.flagging import BEST, BOUND, LEAD, Ranked
 from gristmill.processors.quantiles import Search
 from gristmill.processors.values import Limits
 
-BOUND = f"{ROW}bound"
 KEPT_CELLS = 8_388_608
 """Cells of the kept rows' figures: 64 MiB."""
 

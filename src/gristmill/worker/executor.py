@@ -13,9 +13,11 @@ from typing import assert_never
 import msgspec
 
 from gristmill import metrics
+from gristmill.domain.job import INGEST_KIND
 from gristmill.domain.outcome import Canceled, Outcome, Snoozed
 from gristmill.domain.retry import after_failure, backoff_s
 from gristmill.errors import (
+    ExecutorCrashed,
     ExecutorLost,
     GristmillError,
     MemoryLimit,
@@ -39,6 +41,10 @@ from gristmill.worker.watch import Watch
 log = get_logger(__name__)
 
 READY_S = 60.0
+# What code does to itself. Nobody sends them; a kill is SIGKILL or SIGTERM.
+CRASHES = frozenset(
+    {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
+)
 MOST_FALSE_STARTS = 5
 
 
@@ -209,6 +215,8 @@ class Executor:
             case Later(delay_s=seconds):
                 return Snoozed(seconds)
             case Died(code=code, out_of_memory=out_of_memory):
+                if code is not None and -code in CRASHES:
+                    return self._crashed(attempt, code)
                 error = OutOfMemory if out_of_memory else ExecutorLost
                 return self._failed_by(attempt, error(_how_it_died(code)))
             case Stopped(reason=reason):
@@ -230,6 +238,19 @@ class Executor:
                 return None
             case _ as never:
                 assert_never(never)
+
+    def _crashed(self, attempt: Attempt, code: int) -> Outcome:
+        """The same data would do it again. An upload comes from outside and is tried no more; a job on what we wrote
+        ourselves is tried once more, for it may have been the machine.
+        """
+        ingest = attempt.job.kind == INGEST_KIND
+        what = (
+            "The file is most likely corrupt: write it anew, or in another format"
+            if ingest
+            else "It is tried once more at most"
+        )
+        error = ExecutorCrashed(f"{_how_it_died(code)}: it broke down on the data. {what}")
+        return self._failure(attempt, error.problem(), permanent=ingest or attempt.job.attempt > 1)
 
     async def _hand_over(self, attempt: Attempt, outcome: Outcome | None) -> None:
         if outcome is None:

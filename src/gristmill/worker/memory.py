@@ -1,6 +1,8 @@
 """What the system says of memory: of a process, of the machine, and of what the kernel killed for want of it. Linux
 tells all of it in files; elsewhere nothing is known, and the limits of memory do not hold (those of time do)."""
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,12 @@ def memory_of(pid: int, *, proc: Path = PROC) -> int | None:
     fields = (line.partition(":") for line in status.splitlines())
     kib = [int(value.split()[0]) for name, _, value in fields if name in OWN_PAGES]
     return sum(kib) * 1024 if kib else None
+
+
+def give_back() -> None:
+    """Return freed memory to the system: between the fit and the writing of 2,000 columns it was 120 MiB of 311."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def usable_memory(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:

@@ -38,6 +38,7 @@ from gristmill.steps import Steps
 from gristmill.telemetry import frames, get_logger
 from gristmill.tracing import within
 from gristmill.worker.hashed import Hashed
+from gristmill.worker.memory import give_back
 from gristmill.worker.place import place_of_job
 from gristmill.worker.protocol import Broken, Done, Later, Noted
 
@@ -229,6 +230,8 @@ class Throttled:
         now = time.monotonic()
         if progress.stage == self._stage and now < self._next:
             return
+        if progress.stage != self._stage:
+            give_back()
         self._stage, self._next = progress.stage, now + PROGRESS_S
         self._on_progress(progress)
 
