@@ -200,6 +200,7 @@ _WORKER = {
     "version": "0.1.0",
     "started_at": _AT,
     "heartbeat_at": _LATER,
+    "runs": [{"kind": "metrics", "attempt": 1, "started_at": _AT}],
 }
 _EVENT = {"id": 42, "at": _AT, "type": "claimed", "attempt": 1, "data": {}}
 _PROFILE = {
