@@ -87,7 +87,6 @@ class DatasetPage(msgspec.Struct, frozen=True):
 
 
 def _upload_bodies() -> RequestBody:
-    text = Schema(type=OpenAPIType.STRING)
     binary = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
     form = Schema(
         type=OpenAPIType.OBJECT,
@@ -104,7 +103,7 @@ def _upload_bodies() -> RequestBody:
     raw = {media_type: OpenAPIMediaType(schema=binary) for media_type in MEDIA_TYPES}
     samples = {"text/csv": examples.CSV, "application/x-ndjson": examples.NDJSON}
     told = {
-        media_type: OpenAPIMediaType(schema=text, examples={"small": Example(value=sample)})
+        media_type: OpenAPIMediaType(schema=binary, examples={"small": Example(value=sample)})
         for media_type, sample in samples.items()
     }
     return RequestBody(

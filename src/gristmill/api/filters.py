@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
+from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.params import QueryParameter
 
 from gristmill.api.paging import checked_text
@@ -17,6 +18,7 @@ Labels = Annotated[
     QueryParameter(
         name="label",
         max_items=MAX_LABELS,
+        schema_extra={"items": Schema(type=OpenAPIType.STRING, pattern="^[^:]")},
         description="`name:value`: only with this label; `name`: with any value. May be given again; all must match.",
     ),
 ]

@@ -17,13 +17,14 @@ from gristmill.settings import Settings
 
 T = TypeVar("T")
 
-KEY = re.compile(r"[\x21-\x7e]{1,255}")
+KEY = re.compile(r"[!-~]{1,255}")
 REPLAYED = {"Idempotent-Replayed": "true"}
 
 IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
+        schema_extra={"pattern": f"^{KEY.pattern}$"},
         description=(
             "A name of your own for this request, a new UUID for one (1 to 255 printable characters). Sent again "
             "within 24 hours with the same payload, it creates nothing: the first answer comes again, with "

@@ -80,7 +80,12 @@ async def look_at_upload(
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
     owner: NamedDependency[str],
-    after: Annotated[int, QueryParameter(ge=0, le=10_000, description="Parts after this number only.")] = 0,
+    after: Annotated[
+        int,
+        QueryParameter(
+            ge=0, le=10_000, description="Parts after this number only.", schema_extra={"minimum": 0}
+        ),  # the framework does not tell of a limit that is 0
+    ] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_PARTS, description="So many parts at most.")] = DEFAULT_PARTS,
 ) -> Upload:
     """To resume, send the parts that have no `etag`; a part that is sent again replaces the one before."""

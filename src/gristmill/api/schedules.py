@@ -36,7 +36,15 @@ ScheduleId = Annotated[
     UUID, PathParameter(description="The schedule's id.", examples=[Example(value=str(examples.SCHEDULE_ID))])
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Cron = Annotated[str, Meta(min_length=1, max_length=200, description="Minute, hour, day of month, month, day of week.")]
+Cron = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        description="Minute, hour, day of month, month, day of week.",
+        extra_json_schema={"pattern": r"^\S+( +\S+){4}$"},
+    ),
+]
 TimeZone = Annotated[str, Meta(max_length=100, description="A name of the IANA database.")]
 Missed = Annotated[
     MissedPolicy,

@@ -28,12 +28,19 @@ PAGE = 500
 MAX_ID = 2**63 - 1
 
 After = Annotated[
-    int | None, QueryParameter(ge=0, le=MAX_ID, description="Only events after the one with this id; 0: all of them.")
+    int | None,
+    QueryParameter(
+        ge=0,
+        le=MAX_ID,
+        description="Only events after the one with this id; 0: all of them.",
+        schema_extra={"minimum": 0},  # the framework does not tell of a limit that is 0
+    ),
 ]
 LastEventId = Annotated[
     str | None,
     HeaderParameter(
         name="Last-Event-ID",
+        schema_extra={"pattern": "^[0-9]{0,18}$"},
         description="As browsers send it when they connect again; it goes before `after`.",
     ),
 ]

@@ -35,8 +35,17 @@ WebhookId = Annotated[
 DeliveryId = Annotated[
     UUID, PathParameter(description="The delivery's id.", examples=[Example(value=str(examples.DELIVERY_ID))])
 ]
-Url = Annotated[str, Meta(min_length=1, max_length=MAX_URL, description="An https URL.")]
-Secret = Annotated[str, Meta(max_length=100, description="`whsec_` and 24 to 64 bytes in base64; default: a new one.")]
+Url = Annotated[
+    str, Meta(min_length=1, max_length=MAX_URL, description="An https URL.", extra_json_schema={"format": "uri"})
+]
+Secret = Annotated[
+    str,
+    Meta(
+        max_length=100,
+        description="`whsec_` and 24 to 64 bytes in base64; default: a new one.",
+        extra_json_schema={"pattern": "^whsec_([A-Za-z0-9+/]{4}){8,21}$"},
+    ),
+]
 EXAMPLE = {"url": "https://hooks.example.org/gristmill"}
 
 
