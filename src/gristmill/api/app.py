@@ -41,7 +41,7 @@ from gristmill.api.originals import download_dataset
 from gristmill.api.presigned import abort_upload, look_at_upload
 from gristmill.api.problems import on_defect, on_http_error, on_our_error
 from gristmill.api.profile import get_profile
-from gristmill.api.queries import check_query
+from gristmill.api.queries import with_checked_query
 from gristmill.api.reading import PageReader
 from gristmill.api.rejects import download_rejects, list_rejects
 from gristmill.api.removal import delete_dataset, delete_job
@@ -156,8 +156,7 @@ def create_app(settings: Settings) -> Litestar:
             "database": Provide(provide_database, sync_to_thread=False),
             "owner": Provide(provide_owner, sync_to_thread=False),
         },
-        middleware=[authenticated],
-        guards=[check_query],
+        middleware=[authenticated, with_checked_query],
         before_send=[add_headers],
         exception_handlers={
             GristmillError: on_our_error,

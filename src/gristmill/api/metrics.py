@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.handlers.base import BaseRouteHandler
+from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
 from prometheus_client.exposition import choose_encoder
 
 from gristmill import __version__, metrics, tracing
@@ -28,6 +30,11 @@ SHARE = 20
 UNROUTED = "none"
 ABORTED = "aborted"
 UNTRACED = ("/health/", "/metrics", "/assets/")
+MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
+SAMPLE = """# HELP gristmill_workers Workers that were heard of lately.
+# TYPE gristmill_workers gauge
+gristmill_workers{version="0.1.0"} 2.0
+"""
 STATES = ("due", "delayed", "blocked", "running")
 
 
@@ -72,9 +79,23 @@ class QueueFigures:
             gauge.clear()
 
 
+@dataclass
+class MetricsOperation(Operation):
+    """The framework knows of one media type of an answer; this operation has two, and neither is JSON."""
+
+    def __post_init__(self) -> None:
+        answered = (self.responses or {}).get("200")
+        if isinstance(answered, OpenAPIResponse):
+            told = OpenAPIMediaType(
+                schema=Schema(type=OpenAPIType.STRING), examples={"gauge": Example(summary="A gauge", value=SAMPLE)}
+            )
+            answered.content = dict.fromkeys(MEDIA_TYPES, told)
+
+
 @get(
     "/metrics",
     operation_id="getMetrics",
+    operation_class=MetricsOperation,
     summary="Metrics for Prometheus",
     tags=["Health"],
     responses=documented(),

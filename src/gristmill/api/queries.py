@@ -1,27 +1,36 @@
 """Query strings, before the framework reads them: it takes `null` for nothing given, and the last of several values."""
 
-from functools import cache
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from litestar.connection import ASGIConnection
 from litestar.handlers import HTTPRouteHandler
-from litestar.handlers.base import BaseRouteHandler
 from litestar.params import QueryParameter
 from litestar.typing import FieldDefinition
 
 from gristmill.errors import Fault, InvalidRequest
 
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, Receive, Scope, Send
 
-async def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard: a filter that is not understood must not become no filter at all.
+
+def with_checked_query(app: "ASGIApp") -> "ASGIApp":
+    """A middleware around all routes: a filter that is not understood must not become no filter at all.
 
     Raises:
         InvalidRequest: a parameter of one value is given twice, or one that is no text is `null`.
     """
-    raw = connection.scope["query_string"]
-    if not raw or not isinstance(handler, HTTPRouteHandler):
-        return
+
+    async def checked(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        raw, handler = scope["query_string"], scope["route_handler"]
+        if raw and isinstance(handler, HTTPRouteHandler):
+            _check(raw, handler)
+        await app(scope, receive, send)
+
+    return checked
+
+
+def _check(raw: bytes, handler: HTTPRouteHandler) -> None:
     single, other = _parameters(handler)
     faults, seen = [], set[str]()
     for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
@@ -34,7 +43,7 @@ async def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: B
         raise InvalidRequest("A parameter does not fit.", errors=tuple(faults))
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _parameters(handler: HTTPRouteHandler) -> tuple[frozenset[str], frozenset[str]]:
     """The names of an operation's parameters of one value, and of those of them that are no text."""
     told = [
