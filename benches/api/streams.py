@@ -52,7 +52,7 @@ def measure(folder: Path, options: argparse.Namespace) -> Found:
         [
             f"| {' | '.join(heads.values())} |",
             "|---:" * len(heads) + "|",
-            f"| {' | '.join(f'{figures[name]:,.4g}' for name in heads)} |",
+            f"| {' | '.join(f'{figures[name]:,.6g}' for name in heads)} |",
         ]
     )
     size = services.settings.postgres_pool_size
