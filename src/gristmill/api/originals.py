@@ -1,6 +1,5 @@
 """The bytes of a dataset as they came, from the store."""
 
-from datetime import datetime
 from typing import Annotated, cast
 
 import msgspec
@@ -10,7 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from gristmill.api.datasets import found_dataset
-from gristmill.api.document import DatasetId
+from gristmill.api.document import DatasetId, Moment
 from gristmill.api.problems import documented
 from gristmill.db.engine import Database
 from gristmill.objects import ObjectStore
@@ -21,7 +20,7 @@ class Download(msgspec.Struct, frozen=True):
     """Where the original can be downloaded without a key, until `url_expires_at`."""
 
     url: str
-    url_expires_at: datetime
+    url_expires_at: Moment
 
 
 @get(
