@@ -200,6 +200,7 @@ _WORKER = {
     "version": "0.1.0",
     "started_at": _AT,
     "heartbeat_at": _LATER,
+    "runs": [{"kind": "metrics", "attempt": 1, "started_at": _AT}],
 }
 _EVENT = {"id": 42, "at": _AT, "type": "claimed", "attempt": 1, "data": {}}
 _PROFILE = {
@@ -222,7 +223,9 @@ ANSWERS: Final[dict[str, Any]] = {
     "DatasetProfile": _PROFILE,
     "Delivery": _DELIVERY,
     "DeliveryPage": {"items": [_DELIVERY]},
+    "Download": {"url": _URL, "url_expires_at": _LATER},
     "EventPage": {"items": [_EVENT]},
+    "History": {"items": [{"at": _AT, "kind": "metrics", "completed": 12, "failed": 0, "canceled": 1}]},
     "Health": {"status": "ready"},
     "Job": _JOB,
     "JobList": {"items": [_JOB]},
