@@ -225,6 +225,7 @@ ANSWERS: Final[dict[str, Any]] = {
     "DeliveryPage": {"items": [_DELIVERY]},
     "Download": {"url": _URL, "url_expires_at": _LATER},
     "EventPage": {"items": [_EVENT]},
+    "History": {"items": [{"at": _AT, "kind": "metrics", "completed": 12, "failed": 0, "canceled": 1}]},
     "Health": {"status": "ready"},
     "History": {"items": [{"at": _AT, "kind": "metrics", "completed": 7, "failed": 0, "canceled": 0}]},
     "Job": _JOB,

@@ -30,7 +30,7 @@ class Download(msgspec.Struct, frozen=True):
     summary="Download the original",
     responses={
         200: ResponseSpec(Download, description="With `redirect=false`: the URL.", generate_examples=False),
-        **documented(404),
+        **documented(404, 422),
     },
     response_description="`Location` downloads the bytes as they came, under the dataset's name, for a while.",
 )
