@@ -15,7 +15,7 @@ from gristmill.cli.given import params_of
 from gristmill.cli.output import printable
 from gristmill.client import Problem, UnexpectedAnswer, Unreachable, WaitTimedOut, WrongBytes
 from gristmill.client.errors import BY_CODE, NeedsPolars, problem_error
-from gristmill.ingest import Limits
+from gristmill.ingest.options import Limits
 from gristmill.settings import Settings
 from gristmill.shown.figures import ago, seconds, size
 from tests.cli.terminal import gristmill

@@ -11,7 +11,8 @@ import pytest
 
 from gristmill.domain.dataset import DataFormat
 from gristmill.domain.job import Progress
-from gristmill.ingest import IngestOptions, Limits, ingest
+from gristmill.ingest.options import IngestOptions, Limits
+from gristmill.ingest.run import ingest
 from tests.ingest.folder import Folder, Load, Loaded, read_back
 
 

@@ -27,7 +27,8 @@ import zstandard
 
 from gristmill.domain.dataset import DataFormat
 from gristmill.errors import InputError
-from gristmill.ingest import IngestOptions, Limits, ingest
+from gristmill.ingest.options import IngestOptions, Limits
+from gristmill.ingest.run import ingest
 from tests.ingest.folder import Folder
 
 ROWS = 400

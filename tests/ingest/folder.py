@@ -11,7 +11,7 @@ import polars as pl
 from gristmill.domain.dataset import Ingested
 from gristmill.domain.job import Progress
 from gristmill.domain.output import OutputFormat
-from gristmill.ingest import Limits
+from gristmill.ingest.options import Limits
 
 
 class Folder:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gristmill.ingest import IngestOptions
 from gristmill.ingest.column_types import ColumnTypes
+from gristmill.ingest.options import IngestOptions
 from tests.ingest.folder import Load
 
 D, T = dt.date, dt.datetime

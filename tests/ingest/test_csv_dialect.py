@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import BadData
-from gristmill.ingest import IngestOptions, Limits
 from gristmill.ingest.csv_dialect import SECOND_HEADER, find_shape
 from gristmill.ingest.csv_records import Dialect, records
+from gristmill.ingest.options import IngestOptions, Limits
 from tests.ingest.folder import Load
 
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import BadData
-from gristmill.ingest import Limits, csv_table
+from gristmill.ingest import csv_table
 from gristmill.ingest.csv_footer import LONE, UNSURE
+from gristmill.ingest.options import Limits
 from tests.ingest.folder import Load
 
 HEADER = "id,name,x\n"

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import BadData
-from gristmill.ingest import Limits
 from gristmill.ingest.csv_blocks import find_records, keep, parse
 from gristmill.ingest.csv_records import Dialect, Record, records
+from gristmill.ingest.options import Limits
 from tests.ingest.folder import Load
 
 HEADER = b"a,b,c\n"

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import BadData, GristmillError, TooLarge, UnsupportedFormat
-from gristmill.ingest import Limits
 from gristmill.ingest.json_array import NOT_CLOSED, JsonArray
+from gristmill.ingest.options import Limits
 from tests.ingest.folder import Load
 
 AT = dt.datetime.fromisoformat

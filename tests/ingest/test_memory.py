@@ -11,7 +11,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from gristmill.domain.dataset import DataFormat
-from gristmill.ingest import IngestOptions, Limits, ingest
+from gristmill.ingest.options import IngestOptions, Limits
+from gristmill.ingest.run import ingest
 from tests.ingest.folder import Folder
 
 original, folder = Path(sys.argv[1]), Path(sys.argv[2])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import BadData
-from gristmill.ingest import Limits
+from gristmill.ingest.options import Limits
 from tests.ingest.folder import Load
 
 CASES: dict[str, tuple[str, dict[str, list[Any]], dict[str, str]]] = {

@@ -11,7 +11,7 @@ import pytest
 
 from gristmill.domain.output import OutputFormat
 from gristmill.errors import BadData, InputError, InternalError
-from gristmill.ingest import Limits
+from gristmill.ingest.options import Limits
 from gristmill.ingest.parquet import ParquetTable
 from gristmill.objects.slices import FOOTER_BYTES_PER_CHUNK, MAX_FOOTER_BYTES
 from gristmill.processors.contract import ROW

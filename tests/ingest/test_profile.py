@@ -12,7 +12,8 @@ import pytest
 from gristmill.domain.dataset import DataFormat, Ingested
 from gristmill.domain.job import Progress
 from gristmill.domain.manifest import KEPT_NAME
-from gristmill.ingest import IngestOptions, Limits, ingest
+from gristmill.ingest.options import IngestOptions, Limits
+from gristmill.ingest.run import ingest
 from gristmill.processors import frequencies, hashes, run, values
 from gristmill.processors.contract import decode_params, pack, unpack
 from gristmill.processors.metrics import Kept

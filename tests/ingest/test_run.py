@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from gristmill.errors import BadData, GristmillError, TooLarge, UnsupportedFormat
-from gristmill.ingest import Limits
+from gristmill.ingest.options import Limits
 from gristmill.processors.contract import ROW
 from tests.ingest.folder import Load
 

@@ -68,6 +68,7 @@ async def own_environment(own_postgres: OwnPostgres, endpoints: Endpoints) -> di
         **endpoints.environment(),
         "POSTGRES_PORT": str(own_postgres.services.ports["postgres"]),
         "POSTGRES_PASSWORD": own_postgres.services.postgres_password,
+        "POSTGRES_MIGRATION_PASSWORD": own_postgres.services.postgres_password,
         "POSTGRES_DEADLINE_S": "3",
     }
     await upgrade(load_settings(found, env_file=None))

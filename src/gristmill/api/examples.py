@@ -227,7 +227,6 @@ ANSWERS: Final[dict[str, Any]] = {
     "EventPage": {"items": [_EVENT]},
     "History": {"items": [{"at": _AT, "kind": "metrics", "completed": 12, "failed": 0, "canceled": 1}]},
     "Health": {"status": "ready"},
-    "History": {"items": [{"at": _AT, "kind": "metrics", "completed": 7, "failed": 0, "canceled": 0}]},
     "Job": _JOB,
     "JobList": {"items": [_JOB]},
     "JobPage": {"items": [_JOB]},

@@ -41,6 +41,7 @@ ClientError
         ├── MemoryLimit         it needs more memory than a job may take
         ├── TimedOut            it ran longer than its limit
         ├── Stalled             it did not get on
+        ├── ExecutorCrashed     the data broke down what read it
         └── ServerFault         a defect, or a process that died
 """
 
@@ -248,6 +249,10 @@ class TimedOut(AttemptFailed, codes=("timed-out",)):
 
 
 class Stalled(AttemptFailed, codes=("stalled",)):
+    pass
+
+
+class ExecutorCrashed(AttemptFailed, codes=("executor-crashed",)):
     pass
 
 

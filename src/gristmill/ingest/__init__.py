@@ -1,6 +1,4 @@
-"""Bytes as they came ─▶ typed Parquet parts + rejected rows + profile. `ingest` is the way in."""
+"""Bytes as they came ─▶ typed Parquet parts + rejected rows + profile. `run.ingest` is the way in.
 
-from gristmill.ingest.options import IngestOptions, Limits
-from gristmill.ingest.run import ingest
-
-__all__ = ["IngestOptions", "Limits", "ingest"]
+Nothing is imported here: the API needs options and formats, and none of the libraries that read.
+"""

@@ -15,8 +15,9 @@ from gristmill.domain.manifest import KEPT_NAME, is_part
 from gristmill.domain.output import OnProgress
 from gristmill.domain.pointer import fault
 from gristmill.errors import InvalidRequest
-from gristmill.ingest import IngestOptions, Limits, ingest
 from gristmill.ingest.formats import FORMATS, format_word, with_format
+from gristmill.ingest.options import IngestOptions, Limits
+from gristmill.ingest.run import ingest
 from gristmill.local.folder import Folder
 from gristmill.processors import discover, find
 from gristmill.processors.contract import decode_params

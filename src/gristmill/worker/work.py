@@ -27,7 +27,8 @@ from gristmill.domain.outcome import Completed
 from gristmill.domain.output import OnProgress
 from gristmill.domain.source import DocumentSource
 from gristmill.errors import BadData, GristmillError, InputFailed, InternalError, MemoryLimit, NotFound, Snooze
-from gristmill.ingest import IngestOptions, Limits, ingest
+from gristmill.ingest.options import IngestOptions, Limits
+from gristmill.ingest.run import ingest
 from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, load, scan
 from gristmill.processors import AnyProcessor, find
 from gristmill.processors.contract import decode_params
