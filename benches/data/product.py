@@ -123,6 +123,7 @@ class Product:
                 with path.open("rb") as file:
                     while chunk := file.read(8 * MIB):
                         await writer.write(chunk)
+                        await datasets.touch_upload(database, dataset_id)  # or a sweep takes it for dead
                 stored = await writer.finish()
             await datasets.commit_upload(
                 database,
