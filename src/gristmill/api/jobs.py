@@ -32,6 +32,7 @@ from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.limits import Quotas
 from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
 from gristmill.api.problems import ProblemDetails, documented, job_details
+from gristmill.api.remembered import ReadyDatasets
 from gristmill.api.submit import HeldProcessors, JobBatch, JobPlan, JobRequest, Keyed, Reply, plan_job, submit
 from gristmill.api.watch import Watcher, await_job
 from gristmill.db.engine import Database
@@ -138,6 +139,7 @@ async def submit_job(
     processors: NamedDependency[HeldProcessors],
     watcher: NamedDependency[Watcher],
     quotas: NamedDependency[Quotas],
+    ready: NamedDependency[ReadyDatasets],
     owner: NamedDependency[str],
     validate_only: Annotated[
         bool, QueryParameter(description="Answer what the job would do, and create nothing.")
@@ -158,7 +160,7 @@ async def submit_job(
         return first
     await quotas.take_jobs(owner=owner)
     keyed = None if key is None else Keyed(key, _reply_of_one)
-    (row,) = await submit(database, store, settings, processors, owner=owner, requests=[data], keyed=keyed)
+    (row,) = await submit(database, store, settings, processors, owner=owner, requests=[data], ready=ready, keyed=keyed)
     wait_s = preferred_wait(prefer)
     if wait_s is not None:
         admitted = admission(request)
@@ -317,6 +319,7 @@ async def submit_batch(
     settings: NamedDependency[Settings],
     processors: NamedDependency[HeldProcessors],
     quotas: NamedDependency[Quotas],
+    ready: NamedDependency[ReadyDatasets],
     owner: NamedDependency[str],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[JobList]:
@@ -326,7 +329,9 @@ async def submit_batch(
         return first
     await quotas.take_jobs(len(data.jobs), owner=owner)
     keyed = None if key is None else Keyed(key, _reply_of_many)
-    rows = await submit(database, store, settings, processors, owner=owner, requests=data.jobs, batch=True, keyed=keyed)
+    rows = await submit(
+        database, store, settings, processors, owner=owner, requests=data.jobs, ready=ready, batch=True, keyed=keyed
+    )
     return Response(_job_list(rows))
 
 
