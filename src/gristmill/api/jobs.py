@@ -30,7 +30,7 @@ from gristmill.api.filters import (
 )
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.limits import Quotas
-from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
+from gristmill.api.paging import Cursor, Filters, Limit, Paging, checked_text
 from gristmill.api.problems import ProblemDetails, documented, job_details
 from gristmill.api.remembered import ReadyDatasets
 from gristmill.api.submit import HeldProcessors, JobBatch, JobPlan, JobRequest, Keyed, Reply, plan_job, submit
@@ -202,11 +202,12 @@ async def list_all_jobs(
         **shown("created", created),
         **shown("finished", finished),
     }
+    paging = Paging(of="jobs", path="/jobs", owner=owner, limit=limit, cursor=cursor, filters=filters)
     rows = await list_jobs(
         database,
         owner=owner,
-        limit=limit + 1,
-        before=before(cursor, of="jobs", owner=owner, filters=filters),
+        limit=paging.rows,
+        before=paging.before,
         status=status,
         kind=kind,
         dataset_id=dataset_id,
@@ -214,10 +215,7 @@ async def list_all_jobs(
         created=created,
         finished=finished,
     )
-    items = tuple(job_of(row) for row in rows[:limit])
-    more = len(rows) > limit
-    following = encode_cursor(items[-1].id, of="jobs", owner=owner, filters=filters) if more else msgspec.UNSET
-    return Response(JobPage(items, following), headers=next_link("/jobs", filters, limit=limit, cursor=following))
+    return paging.answer(rows, job_of, JobPage)
 
 
 @get(
