@@ -20,7 +20,7 @@ from litestar.routes import HTTPRoute
 from litestar.routes.base import BaseRoute
 
 from gristmill import metrics, tracing
-from gristmill.api import console, datasets, health, jobs, pages, processors, queue, schedules, webhooks
+from gristmill.api import batch, console, datasets, health, jobs, pages, processors, queue, schedules, webhooks
 from gristmill.api.access import check_access
 from gristmill.api.auth import Caller, Gate, authenticated, refuse_open_door
 from gristmill.api.bodies import JsonRequest
@@ -146,7 +146,7 @@ def create_app(settings: Settings) -> Litestar:
                 *(update_dataset, delete_dataset, look_at_upload, abort_upload, complete_upload),
             ),
             jobs.routes(get_result, list_result_rows, list_job_events, delete_job),
-            jobs.batch_routes(),
+            batch.routes(),
             processors.routes(),
             schedules.routes(),
             webhooks.routes(),

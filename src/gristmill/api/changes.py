@@ -17,7 +17,7 @@ from gristmill.api.document import DatasetId
 from gristmill.api.expiry import checked_expiry
 from gristmill.api.formats import MAX_NAME, checked_name
 from gristmill.api.problems import documented
-from gristmill.api.submit import Label, LabelValue
+from gristmill.api.submissions import Label, LabelValue
 from gristmill.db.changes import Kept, change_dataset
 from gristmill.db.engine import Database
 from gristmill.db.rows import DatasetRow

@@ -13,7 +13,7 @@ from gristmill.api import examples
 from gristmill.api.bodies import decode_json
 from gristmill.api.document import SCHEMAS, JsonObject, Moment
 from gristmill.api.formats import MAX_NAME
-from gristmill.api.submit import Label, LabelValue
+from gristmill.api.submissions import Label, LabelValue
 from gristmill.errors import Fault, InvalidRequest, TooLarge, UploadAborted
 from gristmill.ingest.formats import FORMATS
 

@@ -33,7 +33,8 @@ from gristmill.api.limits import Quotas
 from gristmill.api.paging import Cursor, Filters, Limit, Paging, checked_text
 from gristmill.api.problems import ProblemDetails, documented, job_details
 from gristmill.api.remembered import ReadyDatasets
-from gristmill.api.submit import HeldProcessors, JobBatch, JobPlan, JobRequest, Keyed, Reply, plan_job, submit
+from gristmill.api.submissions import JobPlan, JobRequest
+from gristmill.api.submit import HeldProcessors, Keyed, Reply, plan_job, submit
 from gristmill.api.watch import Watcher, await_job
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel_job, get_job, list_jobs
@@ -104,12 +105,6 @@ class JobPage(msgspec.Struct, frozen=True):
 
     items: tuple[Job, ...]
     next: str | msgspec.UnsetType = msgspec.UNSET
-
-
-class JobList(msgspec.Struct, frozen=True):
-    """Jobs in the order they were submitted."""
-
-    items: tuple[Job, ...]
 
 
 @post(
@@ -296,54 +291,9 @@ async def retry(
     return Response(job_of(row), headers=retry_after(row))
 
 
-@post(
-    status_code=202,
-    operation_id="submitJobs",
-    summary="Submit many jobs",
-    responses=documented(400, 404, 409, 413, 415, 422),
-    response_description="All are accepted, in the order they were given.",
-)
-async def submit_batch(
-    data: Annotated[
-        JobBatch,
-        BodyKwarg(
-            media_type=RequestEncodingType.JSON,
-            examples=[Example(value={"jobs": [examples.JOB]}, summary="One job of up to a thousand")],
-        ),
-    ],
-    request: Request[Caller, None, State],
-    database: NamedDependency[Database],
-    store: NamedDependency[ObjectStore],
-    settings: NamedDependency[Settings],
-    processors: NamedDependency[HeldProcessors],
-    quotas: NamedDependency[Quotas],
-    ready: NamedDependency[ReadyDatasets],
-    owner: NamedDependency[str],
-    idempotency_key: IdempotencyKey = None,
-) -> Response[JobList]:
-    """All of them or none: with one that does not fit, nothing is submitted, and `errors` points at each fault."""
-    key = await request_key(request, idempotency_key, settings, owner=owner)
-    if (first := await first_answer(database, key, JobList)) is not None:
-        return first
-    await quotas.take_jobs(len(data.jobs), owner=owner)
-    keyed = None if key is None else Keyed(key, _reply_of_many)
-    rows = await submit(
-        database, store, settings, processors, owner=owner, requests=data.jobs, ready=ready, batch=True, keyed=keyed
-    )
-    return Response(_job_list(rows))
-
-
 def _reply_of_one(rows: list[JobRow]) -> Reply:
     (row,) = rows
     return Reply(202, f"/jobs/{row.id}", msgspec.json.encode(job_of(row)))
-
-
-def _reply_of_many(rows: list[JobRow]) -> Reply:
-    return Reply(202, None, msgspec.json.encode(_job_list(rows)))
-
-
-def _job_list(rows: list[JobRow]) -> JobList:
-    return JobList(tuple(job_of(row) for row in rows))
 
 
 async def found_job(database: Database, job_id: UUID, *, owner: str) -> JobRow:
@@ -412,7 +362,3 @@ def _links(row: JobRow) -> dict[str, str]:
 def routes(*more: Any) -> Router:
     own = [submit_job, list_all_jobs, look_at_job, cancel, retry]
     return Router("/jobs", route_handlers=[*own, *more], tags=["Jobs"])
-
-
-def batch_routes() -> Router:
-    return Router("/jobs:batch", route_handlers=[submit_batch], tags=["Jobs"])

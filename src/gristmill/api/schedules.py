@@ -19,7 +19,8 @@ from gristmill.api.document import JsonObject, Moment
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.paging import Cursor, Limit, Paging
 from gristmill.api.problems import ProblemDetails, documented, job_details
-from gristmill.api.submit import HeldProcessors, JobRequest, checked_job
+from gristmill.api.submissions import JobRequest
+from gristmill.api.submit import HeldProcessors, checked_job
 from gristmill.db import schedules
 from gristmill.db.engine import Database
 from gristmill.db.idempotency import creating

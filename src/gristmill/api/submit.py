@@ -1,19 +1,17 @@
-"""Taking jobs in: what a request for one looks like, how it is checked, and how it becomes a row."""
+"""Taking jobs in: how a request for one is checked, and how it becomes a row."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
 from litestar.params import SkipValidation
-from msgspec import Meta
 
-from gristmill.api.document import JsonObject
 from gristmill.api.naming import Documents, datasets_of, documents_of, look_up, read_documents
 from gristmill.api.remembered import ReadyDatasets
+from gristmill.api.submissions import JobPlan, JobRequest
 from gristmill.db.datasets import get_datasets
 from gristmill.db.dependents import Ended, input_failed
 from gristmill.db.engine import Database
@@ -30,63 +28,15 @@ from gristmill.domain.reuse import dataset_digest, reuse_key
 from gristmill.errors import DatasetFailed, Fault, GristmillError, InvalidRequest, NotFound, UnknownKind
 from gristmill.objects import ObjectStore
 from gristmill.processors import AnyProcessor, find
-from gristmill.processors.contract import Planned, PlannedStep, decode_params
+from gristmill.processors.contract import Planned, decode_params
 from gristmill.processors.naming import declared, given, pointing, with_documents
 from gristmill.processors.run import planned
 from gristmill.settings import Settings
 from gristmill.steps import step
 
-MAX_TIMEOUT_S = 7 * 24 * 3600
-
-Label = Annotated[str, Meta(min_length=1, max_length=64)]
-LabelValue = Annotated[str, Meta(max_length=256)]
 Processors = Mapping[str, AnyProcessor]
 # As handlers are given them: the framework would check each of them, and copy them all, at every request.
 HeldProcessors = SkipValidation[Processors]
-
-
-def _no_params() -> JsonObject:
-    return msgspec.Raw(b"{}")
-
-
-class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a job works on: a dataset, or the rows that another job makes. It waits for what is not there yet."""
-
-    dataset_id: UUID | None = None
-    job_id: UUID | None = None
-
-
-class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A job to submit. Its data is given as `dataset_id` or as `input`."""
-
-    kind: Annotated[str, Meta(min_length=1, max_length=64, description="One of `GET /processors`.")]
-    dataset_id: UUID | None = None
-    input: JobInput | None = None
-    params: Annotated[JsonObject, Meta(description="By the kind: see `GET /processors/{kind}`.")] = msgspec.field(
-        default_factory=_no_params
-    )
-    priority: Annotated[int, Meta(ge=-100, le=100, description="Higher goes first.")] = 0
-    scheduled_at: Annotated[datetime, Meta(tz=True, description="Not before this time.")] | None = None
-    max_attempts: Annotated[int, Meta(ge=1, le=100, description="Default: a setting of the server.")] | None = None
-    timeout_s: (
-        Annotated[int, Meta(ge=1, le=MAX_TIMEOUT_S, description="Seconds an attempt may run; default: a setting.")]
-        | None
-    ) = None
-    labels: Annotated[dict[Label, LabelValue], Meta(max_length=32)] = msgspec.field(default_factory=dict)
-    limit_key: Annotated[str, Meta(max_length=200, description="A name that a limit can be set for.")] = ""
-    webhook: (
-        Annotated[UUID, Meta(description="A webhook of `POST /webhooks`: it is told when the job is final.")] | None
-    ) = None
-    reuse: Annotated[
-        Literal["any", "none"],
-        Meta(description="any: an identical job's result is taken, or waited for; none: the work is done again."),
-    ] = "any"
-
-
-class JobBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Jobs to submit together."""
-
-    jobs: Annotated[tuple[JobRequest, ...], Meta(min_length=1, max_length=1000)]
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -104,25 +54,6 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     location: str | None
     body: bytes
-
-
-class JobPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job would do: the params with their defaults, and the `steps` with their columns. The steps are null while
-    these are not known: the dataset is `validating`, or the job whose result is the data is not final.
-
-    With `reuses` the job would take the result of this identical one, or wait for it.
-    """
-
-    kind: str
-    kind_version: int
-    dataset_id: UUID
-    input_job_id: UUID | None
-    params: JsonObject
-    max_attempts: int
-    timeout_s: int
-    steps: tuple[PlannedStep, ...] | None
-    warnings: tuple[str, ...]
-    reuses: UUID | None
 
 
 @dataclass(frozen=True)
