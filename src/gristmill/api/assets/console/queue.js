@@ -111,6 +111,8 @@ function Throughput({ history }) {
   </section>`;
 }
 
+// At least a minute wide, so that the first seconds are no ticks of tenths.
+const recent = (_, low, high) => [Math.min(low, high - 60), high];
 const upward = (_, low, high) => [0, Math.max(5, high * 1.1)];
 
 const hours = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
@@ -136,9 +138,11 @@ function Depth({ depths }) {
   const last = depths.at(-1);
   return html`<section class="panel" aria-label="Depth">
     <h2>Since you opened this page</h2>
-    <${Plot} data=${data} options=${depth} height=${200} label=${last ? `${count(last.due)} jobs wait, ${count(last.running)} run` : "Nothing is known yet"}>
-      <span class="key plain">wait</span><span class="key done">run</span><span class="key bound">oldest wait, s (right)</span>
-    <//>
+    ${depths.length < 2
+      ? html`<p class="awaited muted">Watching from now on.</p>`
+      : html`<${Plot} data=${data} options=${depth} height=${200} label=${`${count(last.due)} jobs wait, ${count(last.running)} run`}>
+        <span class="key plain">wait</span><span class="key done">run</span><span class="key bound">oldest wait, s (right)</span>
+      <//>`}
   </section>`;
 }
 
@@ -146,7 +150,7 @@ function depth(colour) {
   return {
     legend: { show: false },
     cursor: { points: { show: false } },
-    scales: { y: { range: upward }, s: { range: upward } },
+    scales: { x: { range: recent }, y: { range: upward }, s: { range: upward } },
     axes: [{ values: clock }, { size: 46 }, { scale: "s", side: 1, size: 46, grid: { show: false } }],
     series: [
       {},
