@@ -33,7 +33,8 @@ def measure_upload(folder: Path, options: argparse.Namespace) -> Found:
                 seconds = _through_api(services, api, path) if who == OURS else _straight(services, path, who)
                 if round_ >= 0:  # the first is not measured: all is warm after it
                     took[who].append(seconds)
-            print(f"  {', '.join(f'{who} {times[-1]:.2f} s' for who, times in took.items() if times)}", flush=True)
+            told = ", ".join(f"{who} {times[-1]:.2f} s" for who, times in took.items() if times)
+            print(f"  {told or 'all is warm'}", flush=True)
     figures = [
         {"request": f"upload of {options.mib} MiB", "who": who, "round": round_, "seconds": seconds}
         for who, times in took.items()

@@ -173,3 +173,27 @@ async def test_what_would_be_refused_is_refused_so(client: httpx.AsyncClient, da
         real, dry = await submit(client, **body), await planned(client, **body)
         assert (dry.status_code, dry.json()) == (real.status_code, real.json())
         assert dry.status_code >= 400
+
+
+@pytest.mark.parametrize("params", [{"method": "zscore"}, {"columns": ["no such"]}])
+async def test_a_dataset_that_was_removed_since_it_was_seen_is_not_found(
+    client: httpx.AsyncClient, dataset_id: str, database: Database, params: dict[str, Any]
+) -> None:
+    seen = await submit(client, dataset_id=dataset_id)
+    again = await submit(client, dataset_id=dataset_id, params={"method": "iqr"})
+    assert (seen.status_code, again.status_code) == (202, 202)
+    assert (await client.delete(f"/datasets/{dataset_id}", params={"force": "true"})).status_code == 204
+    async with database.driver() as driver:
+        before = await driver.fetchval("SELECT count(*) FROM jobs")
+    gone = await submit(client, dataset_id=dataset_id, params=params)
+    assert (gone.status_code, gone.json()["type"].rpartition(":")[2]) == (404, "not-found")
+    async with database.driver() as driver:
+        assert await driver.fetchval("SELECT count(*) FROM jobs") == before
+
+
+async def test_params_are_checked_against_the_columns_that_were_seen(
+    client: httpx.AsyncClient, dataset_id: str
+) -> None:
+    answers = [await submit(client, dataset_id=dataset_id, params={"columns": ["no such"]}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert answers[0].json()["errors"] == answers[1].json()["errors"]

@@ -16,7 +16,7 @@ from gristmill.ingest.options import IngestOptions, Limits
 from gristmill.ingest.run import ingest
 from gristmill.processors import frequencies, hashes, run, values
 from gristmill.processors.contract import decode_params, pack, unpack
-from gristmill.processors.metrics import Kept
+from gristmill.processors.metrics_fit import Kept
 from tests.ingest.folder import Folder, Load
 from tests.processors import folder as jobs
 

@@ -44,6 +44,7 @@ from gristmill.api.profile import get_profile
 from gristmill.api.queries import with_checked_query
 from gristmill.api.reading import PageReader
 from gristmill.api.rejects import download_rejects, list_rejects
+from gristmill.api.remembered import ReadyDatasets
 from gristmill.api.removal import delete_dataset, delete_job
 from gristmill.api.results import get_result
 from gristmill.api.rows import list_result_rows, list_rows
@@ -87,7 +88,18 @@ EXPOSED = (
     "X-Request-Id",
 )
 # What handlers may ask for by name, apart from their caller.
-HELD = ("settings", "watcher", "live", "store", "reader", "processors", "schema_head", "quotas", "queue_figures")
+HELD = (
+    "settings",
+    "watcher",
+    "live",
+    "store",
+    "reader",
+    "processors",
+    "schema_head",
+    "quotas",
+    "queue_figures",
+    "ready",
+)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -202,6 +214,7 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.reader = PageReader(settings.page_readers, deadline_s=settings.s3_deadline_s)
             app.state.rates = Rates(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
             app.state.quotas = Quotas(settings, database)
+            app.state.ready = ReadyDatasets()
             app.state.gate = Gate(settings, database)
             app.state.queue_figures = QueueFigures(database)
             app.state.tracer = tracing.open_tracer("gristmill-api")

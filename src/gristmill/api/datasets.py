@@ -20,7 +20,7 @@ from gristmill.api.document import DatasetId, JsonObject, Moment
 from gristmill.api.filters import CreatedAfter, CreatedBefore, Labels, interval, shown, wanted_labels
 from gristmill.api.idempotency import REPLAYED, IdempotencyKey, checked_key, idle_s, replay
 from gristmill.api.limits import Quotas
-from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
+from gristmill.api.paging import Cursor, Filters, Limit, Paging, checked_text
 from gristmill.api.presigned import Upload
 from gristmill.api.problems import ProblemDetails, details, documented
 from gristmill.api.submit import HeldProcessors
@@ -237,22 +237,19 @@ async def list_all_datasets(
         "label": sorted(label) if label else None,
         **shown("created", created),
     }
+    paging = Paging(of="datasets", path="/datasets", owner=owner, limit=limit, cursor=cursor, filters=filters)
     rows = await list_datasets(
         database,
         owner=owner,
-        limit=limit + 1,
-        before=before(cursor, of="datasets", owner=owner, filters=filters),
+        limit=paging.rows,
+        before=paging.before,
         status=status,
         data_format=format,
         name=name,
         labels=labels,
         created=created,
     )
-    items = tuple(summary_of(row) for row in rows[:limit])
-    more = len(rows) > limit
-    following = encode_cursor(items[-1].id, of="datasets", owner=owner, filters=filters) if more else msgspec.UNSET
-    headers = next_link("/datasets", filters, limit=limit, cursor=following)
-    return Response(DatasetPage(items, following), headers=headers)
+    return paging.answer(rows, summary_of, DatasetPage)
 
 
 @get(

@@ -16,7 +16,7 @@ from gristmill.api.auth import Caller, admission
 from gristmill.api.document import JobId, JsonObject
 from gristmill.api.headers import IS_HEAD
 from gristmill.api.jobs import found_job
-from gristmill.api.paging import Cursor, Limit, decode_cursor, encode_cursor, next_link
+from gristmill.api.paging import Cursor, Limit, Paging
 from gristmill.api.problems import documented, job_details
 from gristmill.api.stream import After, LastEventId, last_seen
 from gristmill.api.watch import Watcher
@@ -100,16 +100,10 @@ async def list_job_events(
             shown=event_of,
         )
         return cast("Response[EventPage]", stream.stream(told))
-    of = f"events of {job_id}"
-    first = seen or 0
-    if cursor is not None:
-        first = int.from_bytes(decode_cursor(cursor, of=of, owner=owner, filters={}), "big")
-    rows = await list_events(database, job_id, owner=owner, after=first, limit=limit + 1)
-    items = tuple(event_of(row) for row in rows[:limit])
-    more = len(rows) > limit
-    following = encode_cursor(items[-1].id, of=of, owner=owner, filters={}) if more else msgspec.UNSET
-    headers = next_link(f"/jobs/{job_id}/events", {}, limit=limit, cursor=following)
-    return Response(EventPage(items, following), headers=headers)
+    of, path = f"events of {job_id}", f"/jobs/{job_id}/events"
+    paging = Paging(of=of, path=path, owner=owner, limit=limit, cursor=cursor)
+    rows = await list_events(database, job_id, owner=owner, after=paging.first(seen or 0), limit=paging.rows)
+    return paging.answer(rows, event_of, EventPage)
 
 
 def event_of(row: EventRow) -> Event:

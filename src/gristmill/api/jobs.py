@@ -30,8 +30,9 @@ from gristmill.api.filters import (
 )
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.limits import Quotas
-from gristmill.api.paging import Cursor, Filters, Limit, before, checked_text, encode_cursor, next_link
+from gristmill.api.paging import Cursor, Filters, Limit, Paging, checked_text
 from gristmill.api.problems import ProblemDetails, documented, job_details
+from gristmill.api.remembered import ReadyDatasets
 from gristmill.api.submit import HeldProcessors, JobBatch, JobPlan, JobRequest, Keyed, Reply, plan_job, submit
 from gristmill.api.watch import Watcher, await_job
 from gristmill.db.engine import Database
@@ -138,6 +139,7 @@ async def submit_job(
     processors: NamedDependency[HeldProcessors],
     watcher: NamedDependency[Watcher],
     quotas: NamedDependency[Quotas],
+    ready: NamedDependency[ReadyDatasets],
     owner: NamedDependency[str],
     validate_only: Annotated[
         bool, QueryParameter(description="Answer what the job would do, and create nothing.")
@@ -158,7 +160,7 @@ async def submit_job(
         return first
     await quotas.take_jobs(owner=owner)
     keyed = None if key is None else Keyed(key, _reply_of_one)
-    (row,) = await submit(database, store, settings, processors, owner=owner, requests=[data], keyed=keyed)
+    (row,) = await submit(database, store, settings, processors, owner=owner, requests=[data], ready=ready, keyed=keyed)
     wait_s = preferred_wait(prefer)
     if wait_s is not None:
         admitted = admission(request)
@@ -200,11 +202,12 @@ async def list_all_jobs(
         **shown("created", created),
         **shown("finished", finished),
     }
+    paging = Paging(of="jobs", path="/jobs", owner=owner, limit=limit, cursor=cursor, filters=filters)
     rows = await list_jobs(
         database,
         owner=owner,
-        limit=limit + 1,
-        before=before(cursor, of="jobs", owner=owner, filters=filters),
+        limit=paging.rows,
+        before=paging.before,
         status=status,
         kind=kind,
         dataset_id=dataset_id,
@@ -212,10 +215,7 @@ async def list_all_jobs(
         created=created,
         finished=finished,
     )
-    items = tuple(job_of(row) for row in rows[:limit])
-    more = len(rows) > limit
-    following = encode_cursor(items[-1].id, of="jobs", owner=owner, filters=filters) if more else msgspec.UNSET
-    return Response(JobPage(items, following), headers=next_link("/jobs", filters, limit=limit, cursor=following))
+    return paging.answer(rows, job_of, JobPage)
 
 
 @get(
@@ -317,6 +317,7 @@ async def submit_batch(
     settings: NamedDependency[Settings],
     processors: NamedDependency[HeldProcessors],
     quotas: NamedDependency[Quotas],
+    ready: NamedDependency[ReadyDatasets],
     owner: NamedDependency[str],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[JobList]:
@@ -326,7 +327,9 @@ async def submit_batch(
         return first
     await quotas.take_jobs(len(data.jobs), owner=owner)
     keyed = None if key is None else Keyed(key, _reply_of_many)
-    rows = await submit(database, store, settings, processors, owner=owner, requests=data.jobs, batch=True, keyed=keyed)
+    rows = await submit(
+        database, store, settings, processors, owner=owner, requests=data.jobs, ready=ready, batch=True, keyed=keyed
+    )
     return Response(_job_list(rows))
 
 

@@ -3,12 +3,14 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Protocol, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
+from litestar import Response
 from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 
@@ -30,6 +32,67 @@ Cursor = Annotated[
 ]
 
 Filters = Mapping[str, str | Sequence[str] | None]
+Next = str | msgspec.UnsetType
+
+
+class Placed(Protocol):
+    @property
+    def id(self) -> UUID | int: ...
+
+
+Row = TypeVar("Row", bound=Placed)
+Item = TypeVar("Item")
+Page = TypeVar("Page")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paging:
+    """One page of a list as it is asked for. `of` names the list, `path` is where it is read.
+
+    `filters` are those that a cursor fits; `query` what the link to the next page repeats, where that is not the same.
+    """
+
+    of: str
+    path: str
+    owner: str
+    limit: int
+    cursor: str | None
+    filters: Filters = field(default_factory=dict)
+    query: Filters | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows to read: one more than is told shows that there is a next page."""
+        return self.limit + 1
+
+    @property
+    def before(self) -> UUID | None:
+        """The id below which the page begins; None for the first page. Raises InvalidCursor."""
+        return before(self.cursor, of=self.of, owner=self.owner, filters=self.filters)
+
+    def first(self, otherwise: int) -> int:
+        """The number that the page begins at, or after; without a cursor the other one. Raises InvalidCursor."""
+        if self.cursor is None:
+            return otherwise
+        return int.from_bytes(decode_cursor(self.cursor, of=self.of, owner=self.owner, filters=self.filters), "big")
+
+    def following(self, place: UUID | int | None) -> Next:
+        """The cursor of the page after this place; None: there is none."""
+        if place is None:
+            return msgspec.UNSET
+        return encode_cursor(place, of=self.of, owner=self.owner, filters=self.filters)
+
+    def headers(self, following: Next) -> dict[str, str]:
+        query = self.filters if self.query is None else self.query
+        return next_link(self.path, query, limit=self.limit, cursor=following)
+
+    def answer(
+        self, rows: Sequence[Row], item: Callable[[Row], Item], page: Callable[[tuple[Item, ...], Next], Page]
+    ) -> Response[Page]:
+        """A page of the items made of the rows, `self.rows` of which were asked for."""
+        told = rows[: self.limit]
+        following = self.following(told[-1].id if len(rows) > self.limit else None)
+        return Response(page(tuple(item(row) for row in told), following), headers=self.headers(following))
 
 
 def encode_cursor(place: UUID | int, *, of: str, owner: str, filters: Filters) -> str:
@@ -60,7 +123,7 @@ def before(cursor: str | None, *, of: str, owner: str, filters: Filters) -> UUID
     return None if cursor is None else UUID(bytes=decode_cursor(cursor, of=of, owner=owner, filters=filters))
 
 
-def next_link(path: str, query: Filters, *, limit: int, cursor: str | msgspec.UnsetType) -> dict[str, str]:
+def next_link(path: str, query: Filters, *, limit: int, cursor: Next) -> dict[str, str]:
     """The headers of a page: where the next one is (RFC 8288), if there is one."""
     if isinstance(cursor, msgspec.UnsetType):
         return {}

@@ -15,7 +15,7 @@ from gristmill.api import examples
 from gristmill.api.auth import Caller
 from gristmill.api.datasets import found_dataset
 from gristmill.api.document import DatasetId
-from gristmill.api.paging import Cursor, Filters, Limit, decode_cursor, encode_cursor, next_link
+from gristmill.api.paging import Cursor, Limit, Next, Paging
 from gristmill.api.problems import documented
 from gristmill.api.reading import PAGE_BYTES, PageReader
 from gristmill.api.rows import Guard, TableOperation, ready
@@ -89,16 +89,20 @@ async def list_rejects(
     """As JSON, or by `Accept` as NDJSON, CSV or an Arrow stream. `rows_read == rows_loaded + rows_rejected`, always."""
     kind = wanted_type(request.headers.get("Accept"))
     _, manifest = ready(await found_dataset(database, dataset_id, owner=owner))
-    of = f"rejects of {manifest.prefix}"
-    filters: Filters = {"reason": reason}
-    first = 0
-    if cursor is not None:
-        first = int.from_bytes(decode_cursor(cursor, of=of, owner=owner, filters=filters), "big")
-    file = _file(manifest)
+    paging = Paging(
+        of=f"rejects of {manifest.prefix}",
+        path=f"/datasets/{dataset_id}/rejects",
+        owner=owner,
+        limit=limit,
+        cursor=cursor,
+        filters={"reason": reason},
+        query={"reason": reason, "formula_guard": "true" if formula_guard else None},
+    )
+    first, file = paging.first(0), _file(manifest)
 
-    def read() -> tuple[bytes, str | msgspec.UnsetType]:
+    def read() -> tuple[bytes, Next]:
         frame, end = _read(settings, manifest.bucket, file, first=first, limit=limit, reason=reason)
-        following = msgspec.UNSET if end is None else encode_cursor(end, of=of, owner=owner, filters=filters)
+        following = paging.following(end)
         if kind is not TableType.JSON:
             return encoded(frame, kind, guard=formula_guard), following
         items = tuple(RejectedRow(*row) for row in frame.iter_rows())
@@ -106,9 +110,8 @@ async def list_rejects(
         return msgspec.json.encode(page), following
 
     body, following = await reader.run(read)
-    query = {"reason": reason, "formula_guard": "true" if formula_guard else None}
-    headers = next_link(f"/datasets/{dataset_id}/rejects", query, limit=limit, cursor=following)
-    told: Response[Any] = Response(body, media_type=kind, headers={"Vary": "Accept", **headers})
+    headers = {"Vary": "Accept", **paging.headers(following)}
+    told: Response[Any] = Response(body, media_type=kind, headers=headers)
     return told
 
 

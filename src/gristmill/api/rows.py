@@ -25,7 +25,7 @@ from gristmill.api.auth import Caller
 from gristmill.api.datasets import found_dataset
 from gristmill.api.document import DatasetId, JobId
 from gristmill.api.jobs import found_job
-from gristmill.api.paging import Cursor, Filters, Limit, decode_cursor, encode_cursor, next_link
+from gristmill.api.paging import Cursor, Limit, Next, Paging
 from gristmill.api.problems import documented
 from gristmill.api.reading import PAGE_BYTES, PageReader
 from gristmill.api.results import without_result
@@ -223,17 +223,19 @@ async def page_of(table: Table, wish: Wish, settings: Settings, reader: PageRead
     """Read one page and tell it. Raises InvalidRequest, InvalidCursor, and as `read_rows`."""
     names = _chosen(wish.columns, table.names)
     # Of this attempt's files and no others: a cursor outlives neither them nor the choice of columns.
-    of = f"rows of {table.prefix}"
-    filters: Filters = {"columns": None if wish.columns is None else msgspec.json.encode(wish.columns).decode()}
-    first = min(wish.first_row, table.rows)
-    if wish.cursor is not None:
-        first = int.from_bytes(decode_cursor(wish.cursor, of=of, owner=owner, filters=filters), "big")
+    # Of this attempt's files and no others: a cursor outlives neither them nor the choice of columns.
+    paging = Paging(
+        of=f"rows of {table.prefix}",
+        path=table.path,
+        owner=owner,
+        limit=wish.limit,
+        cursor=wish.cursor,
+        filters={"columns": None if wish.columns is None else msgspec.json.encode(wish.columns).decode()},
+        query={"columns": wish.columns, "formula_guard": "true" if wish.guard else None},
+    )
+    first = paging.first(min(wish.first_row, table.rows))
 
-    def following(height: int) -> str | msgspec.UnsetType:
-        end = first + height
-        return encode_cursor(end, of=of, owner=owner, filters=filters) if end < table.rows else msgspec.UNSET
-
-    def read() -> tuple[bytes, str | msgspec.UnsetType]:
+    def read() -> tuple[bytes, Next]:
         frame = read_rows(
             settings,
             table.bucket,
@@ -244,7 +246,8 @@ async def page_of(table: Table, wish: Wish, settings: Settings, reader: PageRead
             rows=wish.limit,
             max_bytes=PAGE_BYTES,
         )
-        cursor = following(frame.height)
+        end = first + frame.height
+        cursor = paging.following(end if end < table.rows else None)
         if wish.kind is not TableType.JSON:
             return encoded(frame, wish.kind, guard=wish.guard), cursor
         columns = tuple(Column(name, str(kind)) for name, kind in frame.schema.items())
@@ -253,12 +256,11 @@ async def page_of(table: Table, wish: Wish, settings: Settings, reader: PageRead
         return msgspec.json.encode(page), cursor
 
     body, cursor = await reader.run(partial(read))
-    query = {"columns": wish.columns, "formula_guard": "true" if wish.guard else None}
     headers = {
         "X-First-Row": str(first),
         "X-Total-Rows": str(table.rows),
         "Vary": "Accept",
-        **next_link(table.path, query, limit=wish.limit, cursor=cursor),
+        **paging.headers(cursor),
     }
     # Told by the thread that read it: the document knows it as a page of rows.
     told: Response[Any] = Response(body, media_type=wish.kind, headers=headers)

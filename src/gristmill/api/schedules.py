@@ -17,7 +17,7 @@ from gristmill.api import examples
 from gristmill.api.auth import Caller
 from gristmill.api.document import JsonObject, Moment
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
-from gristmill.api.paging import Cursor, Limit, before, encode_cursor, next_link
+from gristmill.api.paging import Cursor, Limit, Paging
 from gristmill.api.problems import ProblemDetails, documented, job_details
 from gristmill.api.submit import HeldProcessors, JobRequest, checked_job
 from gristmill.db import schedules
@@ -184,12 +184,9 @@ def _values(data: ScheduleRequest, job: NewJob, *, owner: str, now: datetime) ->
 async def list_all_schedules(
     database: NamedDependency[Database], owner: NamedDependency[str], limit: Limit = 50, cursor: Cursor = None
 ) -> Response[SchedulePage]:
-    start = before(cursor, of="schedules", owner=owner, filters={})
-    rows = await schedules.list_schedules(database, owner=owner, limit=limit + 1, before=start)
-    items = tuple(_schedule(row) for row in rows[:limit])
-    more = len(rows) > limit
-    following = encode_cursor(items[-1].id, of="schedules", owner=owner, filters={}) if more else msgspec.UNSET
-    return Response(SchedulePage(items, following), headers=next_link("/schedules", {}, limit=limit, cursor=following))
+    paging = Paging(of="schedules", path="/schedules", owner=owner, limit=limit, cursor=cursor)
+    rows = await schedules.list_schedules(database, owner=owner, limit=paging.rows, before=paging.before)
+    return paging.answer(rows, _schedule, SchedulePage)
 
 
 @get(

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from gristmill.api.document import JsonObject
 from gristmill.api.naming import Documents, datasets_of, documents_of, look_up, read_documents
+from gristmill.api.remembered import ReadyDatasets
 from gristmill.db.datasets import get_datasets
 from gristmill.db.dependents import Ended, input_failed
 from gristmill.db.engine import Database
@@ -30,7 +31,7 @@ from gristmill.errors import DatasetFailed, Fault, GristmillError, InvalidReques
 from gristmill.objects import ObjectStore
 from gristmill.processors import AnyProcessor, find
 from gristmill.processors.contract import Planned, PlannedStep, decode_params
-from gristmill.processors.naming import declared, pointing, with_documents
+from gristmill.processors.naming import declared, given, pointing, with_documents
 from gristmill.processors.run import planned
 from gristmill.settings import Settings
 from gristmill.steps import step
@@ -140,10 +141,13 @@ async def submit(
     *,
     owner: str,
     requests: Sequence[JobRequest],
+    ready: ReadyDatasets,
     batch: bool = False,
     keyed: Keyed | None = None,
 ) -> list[JobRow]:
     """Check jobs and put them in the queue, all or none. In a batch all faults are told, each under `/jobs/<n>`.
+
+    One job on a dataset that is `ready` already costs a single statement.
 
     Raises:
         UnknownKind, InvalidRequest: one does not fit.
@@ -153,23 +157,42 @@ async def submit(
         TooLarge: the documents that params name are too large.
     """
     with step("enqueue"):
-        return await _submit(
-            database, store, settings, processors, owner=owner, requests=requests, batch=batch, keyed=keyed
-        )
+        if (known := _remembered(ready, processors, requests, owner=owner)) is not None:
+            # The statement that adds it looks whether the dataset is still there. Where anything is amiss all is looked
+            # at again, so that what is told is of now.
+            with suppress(InvalidRequest, UnknownKind, NotFound, DatasetFailed):
+                job = _checked(settings, processors, requests[0], known, owner=owner)
+                return await _put(database, [job], keyed)
+            for dataset_id in known.datasets:
+                ready.forget(dataset_id, owner=owner)
+        known = await _known(database, store, processors, requests, owner=owner)
+        ready.see(known.datasets.values())
+        jobs = _all_checked(settings, processors, requests, known, owner=owner, batch=batch)
+        return await _put(database, jobs, keyed)
 
 
-async def _submit(
-    database: Database,
-    store: ObjectStore,
+def _remembered(
+    ready: ReadyDatasets, processors: Processors, requests: Sequence[JobRequest], *, owner: str
+) -> Known | None:
+    """What the job works on, where that is one dataset and nothing else is named; None: ask the database."""
+    request = requests[0]
+    if len(requests) > 1 or request.dataset_id is None or request.input is not None or request.webhook is not None:
+        return None
+    row = ready.get(request.dataset_id, owner=owner)
+    if row is None or any(given(params) for params in _naming(requests, processors)):
+        return None
+    return Known({row.id: row}, {}, {})
+
+
+def _all_checked(
     settings: Settings,
     processors: Processors,
+    requests: Sequence[JobRequest],
+    known: Known,
     *,
     owner: str,
-    requests: Sequence[JobRequest],
     batch: bool,
-    keyed: Keyed | None,
-) -> list[JobRow]:
-    known = await _known(database, store, processors, requests, owner=owner)
+) -> list[NewJob]:
     jobs: list[NewJob] = []
     faults: list[Fault] = []
     for place, request in enumerate(requests):
@@ -181,6 +204,10 @@ async def _submit(
             faults += _under(f"/jobs/{place}", error)
     if faults:
         raise InvalidRequest("Some of the jobs do not fit; none was submitted.", errors=tuple(faults))
+    return jobs
+
+
+async def _put(database: Database, jobs: Sequence[NewJob], keyed: Keyed | None) -> list[JobRow]:
     if keyed is None:
         return _all_of(await enqueue_jobs(database, jobs))
     async with creating(database, keyed.key) as creation:
@@ -365,14 +392,14 @@ def _dataset_of(request: JobRequest) -> UUID | None:
     """The dataset that is asked for; None when the data is another job's result."""
     inner = request.input.dataset_id if request.input else None
     job_id = request.input.job_id if request.input else None
-    given = {id_ for id_ in (request.dataset_id, inner, job_id) if id_ is not None}
-    if len(given) > 1:
+    named = {id_ for id_ in (request.dataset_id, inner, job_id) if id_ is not None}
+    if len(named) > 1:
         fault = Fault("/dataset_id" if request.dataset_id else "/input", "It is not the only one.")
         raise InvalidRequest("The job has more than one input.", errors=(fault,))
-    if not given:
+    if not named:
         fault = Fault("/dataset_id", "Name the dataset, here or as `input`.")
         raise InvalidRequest("The job has no dataset.", errors=(fault,))
-    return None if job_id is not None else given.pop()
+    return None if job_id is not None else named.pop()
 
 
 def checked_time(moment: datetime | None, pointer: str) -> datetime | None:

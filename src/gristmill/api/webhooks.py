@@ -17,7 +17,7 @@ from gristmill.api import examples
 from gristmill.api.auth import Caller
 from gristmill.api.document import Moment
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
-from gristmill.api.paging import Cursor, Limit, before, encode_cursor, next_link
+from gristmill.api.paging import Cursor, Limit, Paging
 from gristmill.api.problems import documented
 from gristmill.db import webhooks
 from gristmill.db.engine import Database
@@ -163,12 +163,9 @@ async def create_webhook(
 async def list_all_webhooks(
     database: NamedDependency[Database], owner: NamedDependency[str], limit: Limit = 50, cursor: Cursor = None
 ) -> Response[WebhookPage]:
-    start = before(cursor, of="webhooks", owner=owner, filters={})
-    rows = await webhooks.list_webhooks(database, owner=owner, limit=limit + 1, before=start)
-    items = tuple(_webhook(row) for row in rows[:limit])
-    more = len(rows) > limit
-    following = encode_cursor(items[-1].id, of="webhooks", owner=owner, filters={}) if more else msgspec.UNSET
-    return Response(WebhookPage(items, following), headers=next_link("/webhooks", {}, limit=limit, cursor=following))
+    paging = Paging(of="webhooks", path="/webhooks", owner=owner, limit=limit, cursor=cursor)
+    rows = await webhooks.list_webhooks(database, owner=owner, limit=paging.rows, before=paging.before)
+    return paging.answer(rows, _webhook, WebhookPage)
 
 
 @get(
@@ -263,14 +260,10 @@ async def list_webhook_deliveries(
     cursor: Cursor = None,
 ) -> Response[DeliveryPage]:
     await _found(database, webhook_id, owner=owner)
-    of = f"deliveries of {webhook_id}"
-    start = before(cursor, of=of, owner=owner, filters={})
-    rows = await webhooks.list_deliveries(database, webhook_id, owner=owner, limit=limit + 1, before=start)
-    items = tuple(_delivery(row) for row in rows[:limit])
-    more = len(rows) > limit
-    following = encode_cursor(items[-1].id, of=of, owner=owner, filters={}) if more else msgspec.UNSET
-    headers = next_link(f"/webhooks/{webhook_id}/deliveries", {}, limit=limit, cursor=following)
-    return Response(DeliveryPage(items, following), headers=headers)
+    of, path = f"deliveries of {webhook_id}", f"/webhooks/{webhook_id}/deliveries"
+    paging = Paging(of=of, path=path, owner=owner, limit=limit, cursor=cursor)
+    rows = await webhooks.list_deliveries(database, webhook_id, owner=owner, limit=paging.rows, before=paging.before)
+    return paging.answer(rows, _delivery, DeliveryPage)
 
 
 @post(

@@ -13,8 +13,9 @@ security lets through (`db/fence.py`), whatever the statement says.
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import Enum, auto
+from types import TracebackType
 from typing import Any
 
 import asyncpg
@@ -180,8 +181,7 @@ class Database:
                 await lent.connection.execute(_BIND_SESSION, {"role": Role.API, "owner": self._owner})
             yield lent.connection
 
-    @asynccontextmanager
-    async def driver(self, *, deadline_s: float | None = None) -> AsyncIterator["Driver"]:
+    def driver(self, *, deadline_s: float | None = None) -> AbstractAsyncContextManager["Driver"]:
         """Lend the asyncpg connection itself, in autocommit: each statement is its own transaction. Behind a proxy that
         pools transactions, the API's are one.
 
@@ -189,13 +189,15 @@ class Database:
             DatabaseUnavailable: no connection, a lost one, or the deadline passed.
             NotReady: the login may not take its role.
         """
-        async with self._lent(deadline_s) as lent:
-            if self._binding is Binding.OF_TRANSACTIONS:
-                async with lent.driver.transaction():
-                    await lent.driver.execute(BIND_LOCAL, Role.API, self._owner)
-                    yield lent.driver
-            else:
-                yield lent.driver
+        if self._binding is Binding.OF_TRANSACTIONS:
+            return self._driver_in_transaction(deadline_s)
+        return _DriverOf(self._lent(deadline_s))
+
+    @asynccontextmanager
+    async def _driver_in_transaction(self, deadline_s: float | None) -> AsyncIterator["Driver"]:
+        async with self._lent(deadline_s) as lent, lent.driver.transaction():
+            await lent.driver.execute(BIND_LOCAL, Role.API, self._owner)
+            yield lent.driver
 
     async def ask(self, question: Question, *arguments: object) -> list[asyncpg.Record]:
         """Ask what one owner's rows do not answer (`db/questions.py`), on any connection, whoever it is bound to.
@@ -236,6 +238,23 @@ class Database:
             raise
         finally:
             metrics.DATABASE_SECONDS.observe(time.perf_counter() - began, outcome)
+
+
+class _DriverOf:
+    """The driver of a connection that is lent. A generator around a generator would cost each statement some 10 us."""
+
+    __slots__ = ("_lent",)
+
+    def __init__(self, lent: AbstractAsyncContextManager[Lent]) -> None:
+        self._lent = lent
+
+    async def __aenter__(self) -> "Driver":
+        return (await self._lent.__aenter__()).driver
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._lent.__aexit__(kind, error, trace)
 
 
 class Binding(Enum):

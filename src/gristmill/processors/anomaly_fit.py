@@ -14,9 +14,10 @@ from gristmill.processors.bounds import Method, bounds
 from gristmill.processors.columns import Floats, together
 from gristmill.processors.contract import Again, Planned, PlannedStep
 from gristmill.processors.densities import Counts, Grid
-from gristmill.processors.flagging import Counted, Judge, Look, Ranked, Rows, Topped
+from gristmill.processors.flagging import Counted, Ranked, Rows, Topped
 from gristmill.processors.forest import Forest, Sample
 from gristmill.processors.grouping import Grouped, Grouping
+from gristmill.processors.judging import Judge, Look, stride_of
 from gristmill.processors.quantiles import Search
 from gristmill.processors.rolling import Order, Rolling, Segment, Window
 from gristmill.processors.spread import Pass, Spread
@@ -61,7 +62,7 @@ class Plan(Planned, frozen=True, kw_only=True):
     @property
     def look(self) -> Look:
         """How the judges look at rows."""
-        stride = flagging.stride_of(self.rows, len(self.columns)) if self.grouping is None else 0
+        stride = stride_of(self.rows, len(self.columns)) if self.grouping is None else 0
         return Look(self.judges, self.columns, self.grouping, self.mean, self.width, stride)
 
     def outline(self) -> tuple[PlannedStep, ...]:

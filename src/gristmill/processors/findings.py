@@ -9,9 +9,9 @@ from gristmill.processors import forest
 from gristmill.processors.bounds import Bounds, Method, masking
 from gristmill.processors.columns import Floats
 from gristmill.processors.densities import Histogram, Tails
-from gristmill.processors.flagging import Judge
 from gristmill.processors.forest import Forest
 from gristmill.processors.grouping import Grouped, Grouping
+from gristmill.processors.judging import Judge
 from gristmill.processors.rolling import Rolling
 from gristmill.processors.spread import Spread
 from gristmill.processors.tallies import Tally

@@ -10,16 +10,15 @@ import polars as pl
 from msgspec import Meta
 
 from gristmill.domain.column import Column
-from gristmill.processors import correlations, drift, figures, hashes, profile, ranks, recalled, spread
+from gristmill.processors import correlations, drift, figures, hashes, metrics_fit, profile, ranks, recalled
 from gristmill.processors.columns import Family, batches, family, resolve, strips, together
-from gristmill.processors.contract import Again, Planned, PlannedStep, Processor, pack, unpack
-from gristmill.processors.correlations import Comoments
+from gristmill.processors.contract import Again, Processor, pack, unpack
 from gristmill.processors.crew import Crew
-from gristmill.processors.drift import DriftPlan, DriftState
-from gristmill.processors.hashes import Hashes, Tally
+from gristmill.processors.hashes import Hashes
+from gristmill.processors.metrics_fit import Fitted, Kept, Plan, State
 from gristmill.processors.naming import OtherDataset, names
-from gristmill.processors.profile import Caps, ColumnSeen, NumberSeen
-from gristmill.processors.ranks import Ranking, RankState
+from gristmill.processors.profile import NumberSeen
+from gristmill.processors.ranks import RankState
 from gristmill.processors.spread import Spread
 
 _ALL = frozenset(Family)
@@ -36,88 +35,6 @@ class MetricsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     baseline_dataset_id: Annotated[
         UUID | None, names(OtherDataset(drift.Survey()), "A ready dataset to compare the columns with.")
     ] = None
-
-
-class Plan(Planned, frozen=True, kw_only=True):
-    """`spreads` holds what is known of each column; `first` is what the first pass saw.
-
-    With `known`, all is known but what columns have together: repeated rows and correlations.
-    """
-
-    columns: tuple[Column, ...]
-    caps: Caps
-    spreads: tuple[Spread, ...]
-    correlated: tuple[Column, ...]
-    first: "State | None" = None
-    known: "Fitted | None" = None
-    drift: DriftPlan | None = None
-    baseline: DriftState | None = None
-    ranking: Ranking | None = None
-
-    @property
-    def looks(self) -> int:
-        """Each group of columns; and once more all that are correlated, where they are not in one group."""
-        looked = len(together(self.looked_at, self.width))
-        return looked + (self.comoments_apart is not None) + (self.ranking is not None and self.ranking.second)
-
-    @property
-    def whole(self) -> bool:
-        """Whether rows are looked at whole: which are repeated, and what columns have together."""
-        return self.first is None
-
-    @property
-    def open(self) -> tuple[int, ...]:
-        """The places of the columns of which something is still looked for."""
-        if self.known is not None:
-            return ()
-        return tuple(at for at, known in enumerate(self.spreads) if self.first is None or not known.done)
-
-    @property
-    def looked_at(self) -> tuple[Column, ...]:
-        return self.columns if self.whole else tuple(self.columns[at] for at in self.open)
-
-    @property
-    def comoments_apart(self) -> tuple[Column, ...] | None:
-        """The correlated columns, if they need a look of their own in this pass."""
-        if not self.whole or not self.correlated or len(together(self.columns, self.width)) == 1:
-            return None
-        return self.correlated
-
-    def outline(self) -> tuple[PlannedStep, ...]:
-        described = PlannedStep("describe", tuple(column.name for column in self.columns))
-        correlated = tuple(column.name for column in self.correlated)
-        return (described, PlannedStep("correlate", correlated)) if correlated else (described,)
-
-
-class State(msgspec.Struct, frozen=True):
-    caps: Caps
-    rows: int
-    columns: tuple[ColumnSeen, ...]
-    repeated: Hashes = hashes.EMPTY
-    comoments: Comoments | None = None
-    drift: DriftState | None = None
-    ranks: RankState | None = None
-
-
-class Fitted(msgspec.Struct, frozen=True):
-    """All that the report is made of, however many rows there were: some kilobytes a column."""
-
-    rows: int
-    columns: tuple[ColumnSeen, ...]
-    spreads: tuple[Spread, ...]
-    repeated: Tally
-    comoments: Comoments | None
-    drift: DriftState | None = None
-    ranking: Ranking | None = None
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """The fitted figures of a whole dataset with default params, as ingest keeps them."""
-
-    version: int
-    columns: tuple[Column, ...]
-    caps: Caps
-    fitted: Fitted
 
 
 class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
@@ -182,7 +99,7 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         places = {column: place for place, column in enumerate(found.columns)}
         if found.version != self.version or not places.keys() >= set(plan.columns):
             return None
-        some = _chosen(found, plan, [places[column] for column in plan.columns])
+        some = metrics_fit.chosen(found, plan, [places[column] for column in plan.columns])
         if some is None or plan.columns == found.columns:
             return some
         return Again(msgspec.structs.replace(plan, known=some))
@@ -248,11 +165,11 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
         for place, seen in zip(open_, state.columns, strict=True):
             if isinstance(seen, NumberSeen):
                 spreads[place] = spreads[place].advance(seen.seen)
-                columns[place] = _with_bins(columns[place], seen)
+                columns[place] = metrics_fit.with_bins(columns[place], seen)
         first = msgspec.structs.replace(first, columns=tuple(columns))
         ranking = ranks.advance(plan.ranking, state.ranks)
         if all(known.done for known in spreads) and (ranking is None or ranking.done):
-            return _fitted(plan, first, spreads, ranking)
+            return metrics_fit.settled(plan, first, spreads, ranking)
         return Again(msgspec.structs.replace(plan, spreads=tuple(spreads), first=first, ranking=ranking))
 
     def report(self, plan: Plan, fitted: Fitted) -> dict[str, object]:
@@ -344,39 +261,6 @@ def _rank_state(frame: pl.LazyFrame, plan: Plan, seen: Mapping[str, ranks.Watche
 def _correlate(frame: pl.LazyFrame, columns: Sequence[Column], measured: correlations.Measured) -> None:
     for batch in batches(frame, [column.name for column in columns], correlations.batch_rows(len(columns))):
         measured.take(batch)
-
-
-def _fitted(plan: Plan, first: State, spreads: Sequence[Spread], ranking: Ranking | None) -> Fitted:
-    settled = [
-        profile.settle(column, seen, known, plan.caps)
-        for column, seen, known in zip(plan.columns, first.columns, spreads, strict=True)
-    ]
-    return Fitted(
-        first.rows,
-        tuple(seen for seen, _ in settled),
-        tuple(known for _, known in settled),
-        hashes.tally(first.repeated, first.rows, hashes.KEPT_ROWS),
-        first.comoments,
-        first.drift,
-        ranking,
-    )
-
-
-def _chosen(kept: Kept, plan: Plan, places: Sequence[int]) -> Fitted | None:
-    """What is kept of some columns; None where a pass over them alone would see more of them."""
-    fitted = kept.fitted
-    columns = tuple(fitted.columns[place] for place in places)
-    if kept.caps != plan.caps and not all(seen.told is not None and seen.told.exact for seen in columns):
-        return None
-    spreads = tuple(fitted.spreads[place] for place in places)
-    return Fitted(fitted.rows, columns, spreads, fitted.repeated, fitted.comoments if plan.correlated else None)
-
-
-def _with_bins(held: ColumnSeen, seen: NumberSeen) -> ColumnSeen:
-    """What the first pass saw, with the histogram of a later one, and without what is in the spread by now."""
-    if not isinstance(held, NumberSeen):
-        return held
-    return msgspec.structs.replace(held, seen=spread.Pass(), bins=held.bins if seen.bins is None else seen.bins)
 
 
 def _dataset(plan: Plan, fitted: Fitted) -> dict[str, object]:

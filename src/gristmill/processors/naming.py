@@ -53,7 +53,10 @@ def declared(params: type[msgspec.Struct]) -> Mapping[str, Named]:
 
 def given(params: msgspec.Struct) -> dict[str, tuple[UUID, Named]]:
     """Those of them that are given: the id, and what it is of."""
-    found = ((name, getattr(params, name), named) for name, named in declared(type(params)).items())
+    wanted = declared(type(params))
+    if not wanted:
+        return {}
+    found = ((name, getattr(params, name), named) for name, named in wanted.items())
     return {name: (value, named) for name, value, named in found if value is not None}
 
 
