@@ -57,6 +57,8 @@ class Distribution(Collector):
         self._lock = threading.Lock()
         self._counts: dict[Labels, list[int]] = {}
         self._totals: dict[Labels, float] = {}
+        if not labels:
+            self._of(())  # told from the start: a rate over what appears later misses its first values
         REGISTRY.register(self)
 
     def observe(self, value: float, *labels: str) -> None:

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["gristmill"]
+# dependencies = ["gristmill[server]"]
 # [tool.uv.sources]
 # gristmill = { path = "../../..", editable = true }
 # ///
