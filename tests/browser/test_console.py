@@ -131,7 +131,7 @@ async def test_from_a_file_to_a_plotted_anomaly_and_its_download(page: Watched, 
     await expect(view.get_by_role("heading", level=1)).to_contain_text("completed")
     plot = view.get_by_role("img", name=re.compile("flagged values of temperature, outside of"))
     await expect(plot.locator("canvas")).to_be_visible()
-    assert await drawn(plot) > 100
+    assert await drawn(plot) > 50
     await keep(view, "anomalies")
     events = view.get_by_role("listitem").filter(has=view.locator("time"))
     assert [await one.locator("b").first.inner_text() for one in await events.all()] == [
@@ -258,8 +258,6 @@ async def test_params_are_checked_before_they_are_sent(page: Watched, system: Sy
     await view.get_by_role("button", name="Submit").click()
     # What only the server knows comes from there, and stands at its place too.
     await expect(view.get_by_role("alert")).to_contain_text("/params/")
-    page.complaints[:] = [told for told in page.complaints if "422" not in told]
-    await view.screenshot(path="/tmp/form.png", full_page=True)
     await view.get_by_label("method", exact=True).select_option("iqr")
     await view.get_by_role("button", name="Submit").click()
     await expect(view.get_by_role("heading", level=1)).to_contain_text("anomalies")
@@ -268,6 +266,8 @@ async def test_params_are_checked_before_they_are_sent(page: Watched, system: Sy
     assert len((await system.http.get("/jobs")).json()["items"]) == before + 1
     told = {name: value for name, value in job["params"].items() if value is not None}
     assert (told["threshold"], told["columns"], told["method"]) == (4.5, ["temperature"], "iqr")
+    # The browser notes each answer of 422 itself.
+    page.complaints[:] = [told for told in page.complaints if "422" not in told]
 
 
 async def test_the_queue_is_watched_and_paused(page: Watched, system: System) -> None:
@@ -340,7 +340,7 @@ async def test_the_console_is_worked_by_keys_alone(page: Watched, system: System
     await expect(view.get_by_role("heading", level=1)).to_have_text("New job")
     await to(view, "metrics")
     await view.keyboard.press("Enter")
-    await expect(view.get_by_label("Dataset")).to_have_value(dataset_id)
+    await expect(view.get_by_label("Dataset", exact=True)).to_have_value(dataset_id)
     await to(view, "Submit")
     outline = await view.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline != "none", "who works by keys must see where they are"

@@ -54,7 +54,7 @@ async def watching(browser: Browser, url: str) -> AsyncIterator[Watched]:
         await view.add_init_script(REPORT_BREACHES)
         yield watched
         assert watched.strangers() == []
-        assert watched.complaints == []
+        assert watched.complaints == [], watched.complaints
     finally:
         await context.close()
 

@@ -19,14 +19,18 @@ export function useLoad(load, needs) {
   return { ...state, reload: () => again((was) => was + 1), set: (data) => set({ data, loading: false }) };
 }
 
-/** The title of a view: it is read aloud and takes the focus when the view comes. */
+// The page itself begins at its top, with the way to skip to the content.
+let first = true;
+
+/** The title of a view: it is read aloud and takes the focus when the view comes after another one. */
 export function Title({ children, name, kicker }) {
   const heading = useRef(null);
   useEffect(() => {
     document.title = `${name} · Gristmill`;
   }, [name]);
   useEffect(() => {
-    if (document.activeElement === document.body || document.activeElement?.closest("nav")) heading.current.focus();
+    if (first) first = false;
+    else if (document.activeElement === document.body || document.activeElement?.closest("nav")) heading.current.focus();
   }, []);
   return html`<div class="title">
     ${kicker && html`<p class="kicker">${kicker}</p>`}

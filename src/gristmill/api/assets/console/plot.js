@@ -33,14 +33,14 @@ export function Plot({ data, options, height = 260, label, children }) {
     let there = true;
     const draw = async () => {
       const uPlot = await load();
-      if (!there) return;
+      if (!there || !place.current) return; // gone meanwhile, or going
       drawn.current?.destroy();
       const given = options(colour);
       const axes = given.axes.map((axis) => ({ stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 }, font: "12px system-ui", ...axis }));
       drawn.current = new uPlot({ ...given, axes, width: place.current.clientWidth, height }, data, place.current);
     };
     draw();
-    const sized = new ResizeObserver(() => drawn.current?.setSize({ width: place.current.clientWidth, height }));
+    const sized = new ResizeObserver(() => place.current && drawn.current?.setSize({ width: place.current.clientWidth, height }));
     sized.observe(place.current);
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", draw);

@@ -75,7 +75,7 @@ function Summary({ data }) {
   const cells = [
     ["wait", count(total(kinds, "due")), `${count(total(kinds, "delayed"))} later, ${count(total(kinds, "blocked"))} for other work`],
     ["oldest wait", oldest(kinds) > 0 ? duration(oldest(kinds)) : "–", paused ? "all is paused" : ""],
-    ["run", count(total(kinds, "running")), `${count(slots)} slots, ${count(data.workers.items.length)} worker${data.workers.items.length === 1 ? "" : "s"}`],
+    ["run", count(total(kinds, "running")), `${count(slots)} slot${slots === 1 ? "" : "s"}, ${count(data.workers.items.length)} worker${data.workers.items.length === 1 ? "" : "s"}`],
     ["completed in the last hour", count(ended.completed), `${count(ended.failed)} failed (${percent(ended.failed, ended.completed + ended.failed)})`],
   ];
   return html`

@@ -34,7 +34,10 @@ export function begin(schema, root) {
     return Object.fromEntries(required.map((name) => [name, begin(kind.properties[name], root)]));
   }
   if (kind.prefixItems) return kind.prefixItems.map((one) => begin(one, root));
-  if (kind.type === "array") return Array.from({ length: kind.minItems ?? 0 }, () => begin(kind.items, root));
+  if (kind.type === "array") {
+    const one = begin(kind.items, root);
+    return one === undefined ? [] : Array.from({ length: kind.minItems ?? 0 }, () => structuredClone(one));
+  }
   if (kind.type === "boolean") return false;
   return undefined;
 }
