@@ -24,7 +24,7 @@ JOBS = {
     "duplicates": ("normalize", b'{"steps": [{"op": "drop_duplicates"}]}'),
 }
 
-WIDE = {500: 40_000, 2000: 10_000}
+WIDE = {500: 40_000, 2000: 5_000}
 WIDE_JOBS = {
     "metrics": ("metrics", b"{}"),
     "zscore": ("anomalies", b"{}"),
