@@ -14,7 +14,7 @@ import httpx
 import polars as pl
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 
 from gristmill.db.engine import Database
 from gristmill.db.keys import add_key
@@ -27,7 +27,7 @@ from tests.e2e.system import System, running_system
 
 SHOTS = Path(__file__).parent / "screenshots"
 FIRST_PAINT_BYTES = 100_000
-PHONE = {"width": 360, "height": 740}
+PHONE: ViewportSize = {"width": 360, "height": 740}
 HOSTILE = ("<img src=x onerror=alert(1)>", "__proto__", "\"'><script>alert(2)</script>", "${alert(3)}", "a" * 300)
 EVIL = "<img src=x onerror=alert(4)> & <b>bold</b>"
 # As a worker would: the job runs, and says how far it is.
