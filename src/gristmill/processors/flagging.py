@@ -26,6 +26,8 @@ MOST_FIELDS = 1000
 """Columns up to which each has a field for its score. A file keeps some 3 kB in mind for each field and row group while
 it is written: 660 MiB for 2,000 columns and as many scores.
 """
+JOINED_AT_ONCE = 64
+"""Pieces whose finds are put together at a time: one by one, all that was found before would be copied for each."""
 MOST_TOP = 1_048_576
 """Rows that a share may flag for them to be found in one pass: 20 MiB."""
 
@@ -126,7 +128,7 @@ def settled(search: Search) -> float:
 
 def count(frame: pl.LazyFrame, look: Look, limit: float, most: int) -> Counted:
     """One pass: what lies outside, by column, and the highest scores."""
-    seen = nothing(len(look.judges))
+    waiting = [nothing(len(look.judges))]
     for piece in pieces(frame, look, limit):
         own = piece.totals.best()
         with np.errstate(invalid="ignore"):
@@ -136,9 +138,10 @@ def count(frame: pl.LazyFrame, look: Look, limit: float, most: int) -> Counted:
             high = np.bincount(piece.totals.lead[flagged], minlength=len(look.judges)).astype(np.int64)
         numbers = flagged.astype(np.uint64) + np.uint64(piece.first)
         sample = tuple(piece.sample) if look.stride else ()
-        found = Counted(len(own), len(flagged), piece.low, high, own[flagged], numbers, sample)
-        seen = keep(join([seen, found]), most)
-    return seen
+        waiting.append(Counted(len(own), len(flagged), piece.low, high, own[flagged], numbers, sample))
+        if len(waiting) > JOINED_AT_ONCE:
+            waiting = [keep(join(waiting), most)]
+    return keep(join(waiting), most)
 
 
 def nothing(judges: int) -> Counted:
