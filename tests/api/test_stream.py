@@ -155,7 +155,7 @@ async def test_a_stream_that_is_cut_is_watched_no_more(database: Database, job_i
     assert (seen[0], seen[1].count(b"event: created")) == (RETRY, 1)
     assert COMMENT in seen, "a silent stream says that it lives"
     await stream.aclose()  # type: ignore[attr-defined]
-    assert not watcher._watches
+    assert not watcher._waiters
     await watcher.close()
 
 

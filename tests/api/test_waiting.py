@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from gristmill.api.conditions import MAX_WAIT_S, matches, preferred_wait
-from gristmill.api.watch import Watcher
+from gristmill.api.watch import Watch, Watcher
 from gristmill.db.claims import Heartbeat, send_heartbeats
 from gristmill.db.engine import Database
 from gristmill.db.jobs import cancel_job
@@ -136,9 +137,9 @@ async def test_many_who_wait_are_one_statement_a_tick(
     looks = []
 
     class Counted(Watcher):
-        async def _look_once(self) -> None:
-            looks.append(len(self._watches))
-            await super()._look_once()
+        async def look(self, waiters: Sequence[Watch]) -> None:
+            looks.append(len(waiters))
+            await super().look(waiters)
 
     watcher = Counted(database, interval_s=0.01)
     with ExitStack() as all_of_them:
@@ -147,7 +148,7 @@ async def test_many_who_wait_are_one_statement_a_tick(
         await cancel_job(database, jobs[0], owner="local")
         assert all(await asyncio.gather(*(watch.change(30) for watch in watches[::3])))
         assert set(looks) == {3000}
-        assert not any(watch._changed.is_set() for watch in watches[1::3])
+        assert not any(watch._woken.is_set() for watch in watches[1::3])
     await until(lambda: _done(watcher))
 
 
@@ -155,10 +156,10 @@ async def test_a_look_that_fails_is_not_the_last(database: Database) -> None:
     failures: list[Exception] = [ValueError("a defect"), DatabaseUnavailable("away")]
 
     class Failing(Watcher):
-        async def _look_once(self) -> None:
+        async def look(self, waiters: Sequence[Watch]) -> None:
             if failures:
                 raise failures.pop()
-            await super()._look_once()
+            await super().look(waiters)
 
     watcher = Failing(database, interval_s=0.01)
     with watcher.watching(uuid4(), owner="local") as watch:

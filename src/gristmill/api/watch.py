@@ -4,32 +4,25 @@ The statements that claim and record jobs send no NOTIFY for it: a commit with o
 the server share, and few jobs have somebody who waits for them.
 """
 
-import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from uuid import UUID
 
 from gristmill.api.auth import Admission
+from gristmill.api.ticks import Ticks, Waiter
 from gristmill.db.engine import Database
 from gristmill.db.jobs import get_job, job_states
 from gristmill.db.rows import JobRow
-from gristmill.errors import DatabaseUnavailable, NotFound
-from gristmill.telemetry import frames, get_logger
-
-log = get_logger(__name__)
-
-# A look at very many jobs takes its time: the database has them at most a fifth of it.
-REST = 4
+from gristmill.errors import NotFound
 
 
-class Watch:
+class Watch(Waiter):
     """One who waits for a job to change."""
 
     def __init__(self, job_id: UUID, owner: str) -> None:
+        super().__init__(owner)
         self.job_id = job_id
-        self.owner = owner
-        self._changed = asyncio.Event()
         self._seen = False
         self._state: int | None = None
 
@@ -39,70 +32,26 @@ class Watch:
             self.wake()
         self._seen, self._state = True, state
 
-    def wake(self) -> None:
-        self._changed.set()
-
     async def change(self, timeout_s: float) -> bool:
         """Wait until the job may have changed, or the API stops; False when the time has passed."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        self._changed.clear()
-        return True
+        return await self.woken(timeout_s)
 
 
-class Watcher:
-    """Looks at the jobs that somebody waits for. `stopping`: nobody is to wait any longer."""
+class Watcher(Ticks[Watch]):
+    """Looks at the jobs that somebody waits for."""
 
     def __init__(self, database: Database, *, interval_s: float) -> None:
-        self.stopping = False
+        super().__init__("watcher", interval_s=interval_s)
         self._database = database
-        self._interval_s = interval_s
-        self._watches: set[Watch] = set()
-        self._task: asyncio.Task[None] | None = None
 
-    @contextmanager
-    def watching(self, job_id: UUID, *, owner: str) -> Iterator[Watch]:
+    def watching(self, job_id: UUID, *, owner: str) -> AbstractContextManager[Watch]:
         """Look at a job until the end of the block. What was read of it before is looked at again."""
-        watch = Watch(job_id, owner)
-        self._watches.add(watch)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._look(), name="watcher")
-        try:
-            yield watch
-        finally:
-            self._watches.discard(watch)
+        return self.waiting(Watch(job_id, owner))
 
-    def stop(self) -> None:
-        """Wake all who wait, for good."""
-        self.stopping = True
-        for watch in self._watches:
-            watch.wake()
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-
-    async def _look(self) -> None:
-        while self._watches:
-            began = time.monotonic()
-            try:
-                await self._look_once()
-            except DatabaseUnavailable:
-                pass  # who waits finds that out, or sees the job when it is there again
-            except Exception as error:  # noqa: BLE001 (with one defect, all who wait would wait in vain)
-                # Without its message, which may quote a user's data.
-                log.error("api.watch_failed", error=type(error).__name__, frames=frames(error))  # noqa: TRY400
-            await asyncio.sleep(max(self._interval_s, REST * (time.monotonic() - began)))
-
-    async def _look_once(self) -> None:
-        looked_at = list(self._watches)
-        owners = {watch.owner for watch in looked_at}
-        states = await job_states(self._database, {watch.job_id for watch in looked_at}, owners=owners)
-        for watch in looked_at:
+    async def look(self, waiters: Sequence[Watch]) -> None:
+        owners = {watch.owner for watch in waiters}
+        states = await job_states(self._database, {watch.job_id for watch in waiters}, owners=owners)
+        for watch in waiters:
             watch.saw(states.get(watch.job_id))
 
 
