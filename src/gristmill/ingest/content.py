@@ -4,7 +4,7 @@ import msgspec
 
 from gristmill.domain.dataset import DataFormat
 from gristmill.errors import BadData, UnsupportedFormat
-from gristmill.ingest.encoding import BOMS, guess_utf16
+from gristmill.ingest.encoding import BOMS, guess_wide
 
 MAGICS = (
     (b"PAR1", "a Parquet file"),
@@ -88,7 +88,7 @@ def _binary_kind(sample: bytes) -> str | None:
 
 
 def _is_binary(sample: bytes) -> bool:
-    if any(sample.startswith(bom) for bom, _ in BOMS) or guess_utf16(sample):
+    if any(sample.startswith(bom) for bom, _ in BOMS) or guess_wide(sample):
         return False
     controls = len(sample) - len(sample.translate(None, CONTROLS))
     return sample.count(0) > MAX_NUL_SHARE * len(sample) or controls > MAX_CONTROL_SHARE * len(sample)

@@ -12,7 +12,7 @@ from itertools import islice
 from gristmill.errors import BadData, TooLarge
 from gristmill.ingest.csv_preamble import lead, top
 from gristmill.ingest.csv_records import Dialect, Record, records
-from gristmill.ingest.csv_values import is_header, joined_names, tells_values
+from gristmill.ingest.csv_values import is_header, joined_names, names_periods, tells_values
 from gristmill.ingest.options import IngestOptions, Limits
 
 CANDIDATES = (b",", b";", b"\t", b"|", b"^", b"~")
@@ -22,6 +22,11 @@ SAMPLE_BYTES = 256 * 1024
 IN_APOSTROPHES = re.compile(rb"(?:^|[,;\t|])'[^'\n]*'(?=[,;\t|\r\n]|$)", re.MULTILINE)
 SECOND_HEADER = (
     "The second row looks like more names or units above the values: it is read as data (header_rows=2 joins them)"
+)
+
+
+PERIODS_ABOVE = (
+    "The first row has years or dates above other values: they are read as names (header=false says otherwise)"
 )
 
 
@@ -93,6 +98,8 @@ def _warnings(rows: list[Record], options: IngestOptions, preamble: int, *, has_
         warnings.append(f"{preamble} lines before the table (a title, notes) are left out")
     if not has_header and options.header is None:
         warnings.append("No header row was recognised: the columns are named column_1, column_2, …")
+    if has_header and options.header is None and options.header_rows is None and names_periods(rows):
+        warnings.append(PERIODS_ABOVE)
     if has_header and options.header_rows is None and len(rows) > 3 and tells_values(rows[1:]):
         warnings.append(SECOND_HEADER)
     return tuple(warnings)

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 
 from gristmill.ingest.csv_records import Record
-from gristmill.ingest.csv_values import tells_values
+from gristmill.ingest.csv_values import names_periods, tells_values
 from gristmill.ingest.options import IngestOptions
 
 SEPARATOR_LINE = re.compile(rb"sep=([^\r\n\0])\r?\n", re.IGNORECASE)
@@ -64,4 +64,4 @@ def lead(rows: list[Record], *, apart: bool = False) -> int:
         return count
     # Two cells may as well be names, with one forgotten.
     narrow = all(sum(map(bool, row.cells or ())) <= 1 for row in rows[:count])
-    return count if not apart and narrow and tells_values(table) else 0
+    return count if not apart and narrow and (tells_values(table) or names_periods(table)) else 0
