@@ -93,7 +93,8 @@ def test_a_text_of_any_language_comes_back_and_says_that_it_was_guessed(
 
 
 def test_letters_that_make_no_words_are_read_as_something_that_is_unsure(load: Load) -> None:
-    data = b"id,name\n0,Ann\n" + b"".join(b"%d,%c%c\x81x%c\n" % (row, 0x80 + row, 0xFE - row, 0xA1 + row) for row in range(40))
+    rows = (b"%d,%c%c\x81x%c\n" % (row, 0x80 + row, 0xFE - row, 0xA1 + row) for row in range(40))
+    data = b"id,name\n0,Ann\n" + b"".join(rows)
     loaded = load(data)
     assert loaded.dialect["encoding_confidence"] == "unsure"
     assert "unsure: look at the words" in loaded.ingested.warnings[0]

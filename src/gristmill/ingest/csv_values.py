@@ -93,7 +93,8 @@ def tells_values(rows: list[Record]) -> bool:
 
 def _above_values(rows: list[Record]) -> bool:
     first = rows[0].cells or []
-    below = [row.cells for row in rows[1:] if row.cells and len(row.cells) == len(first)]
+    # A header that comes again, as of tables behind each other, is no row.
+    below = [row.cells for row in rows[1:] if row.cells and len(row.cells) == len(first) and row.cells != first]
     return any(
         cell.strip()
         and not VALUE_LIKE.fullmatch(cell)
