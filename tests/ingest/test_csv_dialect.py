@@ -124,6 +124,10 @@ CASES = {
         "Population\ncountry,2019,2020\nFrance,15,2\nSpain,45,5\n",
         {"country": ["France", "Spain"], "2019": [15, 45], "2020": [2, 5]},
     ),
+    "years as names, and a number that looks like one": Case(
+        "country,2019,2020\na,15,2\nb,45,2015\nc,1,2\n",
+        {"country": ["a", "b", "c"], "2019": [15, 45, 1], "2020": [2, 2015, 2]},
+    ),
     "years and nothing else": Case("2020,2019,2018\n1,2,3\n4,5,6\n", {"2020": [1, 4], "2019": [2, 5], "2018": [3, 6]}),
     "months as names, with an empty corner": Case(
         ",01.2024,02.2024\na,1,2\nb,3,4\n", {"column_1": ["a", "b"], "01.2024": [1, 3], "02.2024": [2, 4]}

@@ -28,6 +28,8 @@ PERIODS = tuple(
 )
 LEAST_PERIODS = 2
 LEAST_PERIODS_ALONE = 3
+MOST_ALIKE = 0.2
+"""Share of the cells below that may look like years too: numbers do so by chance."""
 Period = tuple[int, ...]
 
 
@@ -41,7 +43,7 @@ def is_header(rows: list[Record]) -> bool:
 
 
 def names_periods(rows: list[Record]) -> bool:
-    """Whether the first row has years or dates that rise or fall evenly, above columns that have none of them.
+    """Whether the first row has years or dates that rise or fall evenly, above columns of other values.
 
     Two of them beside a text (or an empty corner), three where there is nothing else.
     """
@@ -54,7 +56,8 @@ def names_periods(rows: list[Record]) -> bool:
     for form in PERIODS:
         found = [form.fullmatch(first[place]) for place in places]
         if all(found) and _in_steps([_period(match) for match in found if match is not None]):
-            return not any(form.fullmatch(row[place]) for row in below for place in places)
+            alike = sum(form.fullmatch(row[place]) is not None for row in below for place in places)
+            return alike < MOST_ALIKE * len(below) * len(places)
     return False
 
 
