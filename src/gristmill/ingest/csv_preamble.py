@@ -49,7 +49,7 @@ def lead(rows: list[Record], *, apart: bool = False) -> int:
 
     With `apart`, only before a blank line: the first of several rows of names may have few cells too.
     """
-    widths = Counter(len(row.cells) for row in rows if len(row.cells or ()) > 1)
+    widths = Counter(len(row.cells) for row in rows if row.cells and len(row.cells) > 1)
     width = widths.most_common(1)[0][0] if widths else 0
     count = 0
     while count < len(rows) - 1 and _is_short(rows[count], width):
