@@ -57,6 +57,9 @@ TAGS = [
     Tag("Schedules", "Jobs that are submitted again and again."),
     Tag("Webhooks", "Where the ends of jobs are told, and what was told there."),
     Tag("Processors", "The kinds of jobs."),
+    Tag(
+        "Keys", "Who may use this, and for what. All but `whoAmI` need the scope admin, which reaches all owners' keys."
+    ),
     Tag("Queue", "What waits, who works, and what an operator limits. Limits and pauses need the scope admin."),
     Tag("Health", "For load balancers and the like. No key is needed."),
 ]

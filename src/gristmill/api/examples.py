@@ -9,6 +9,7 @@ JOB_ID = UUID("01900000-0000-7000-8000-00000000010b")
 SCHEDULE_ID = UUID("01900000-0000-7000-8000-00000000005c")
 WEBHOOK_ID = UUID("01900000-0000-7000-8000-00000000003b")
 DELIVERY_ID = UUID("01900000-0000-7000-8000-0000000000de")
+KEY_ID, NEW_KEY_ID = "k0example0id", "k1example1id"
 
 JOB = {"kind": "metrics", "dataset_id": str(DATASET_ID), "params": {}}
 CSV = "city,temperature\nOslo,4.5\nLima,19\nCairo,\n"
@@ -167,6 +168,19 @@ _DELIVERY = {
     "created_at": _AT,
     "delivered_at": _LATER,
 }
+_KEY = {
+    "id": KEY_ID,
+    "owner": "ann",
+    "name": "nightly import",
+    "scopes": ["read", "write"],
+    "status": "active",
+    "created_at": _AT,
+    "expires_at": "2026-04-02T00:00:00Z",
+    "last_used_at": None,
+    "revoked_at": None,
+    "replaced_by": None,
+}
+_TOKEN = "gm_k0example0id_" + "0example" * 5 + "abc"
 _PROCESSOR = {
     "kind": "metrics",
     "version": 2,
@@ -231,8 +245,11 @@ ANSWERS: Final[dict[str, Any]] = {
     "JobList": {"items": [_JOB]},
     "JobPage": {"items": [_JOB]},
     "JobPlan": _PLAN,
+    "KeyInfo": _KEY,
+    "KeyPage": {"items": [_KEY]},
     "Limit": _LIMIT,
     "LimitList": {"items": [_LIMIT]},
+    "NewKey": {**_KEY, "key": _TOKEN},
     "ProblemDetails": _PROBLEM,
     "ProcessorDescription": _PROCESSOR,
     "ProcessorList": {"items": [_PROCESSOR]},
@@ -246,12 +263,19 @@ ANSWERS: Final[dict[str, Any]] = {
         "files": [{"name": "normalized-00000.parquet", **_FILE}],
         "report": {"rows": 3},
     },
+    "RotatedKey": {
+        **_KEY,
+        "id": NEW_KEY_ID,
+        "key": _TOKEN.replace(KEY_ID, NEW_KEY_ID),
+        "replaces": {**_KEY, "expires_at": _LATER, "replaced_by": NEW_KEY_ID},
+    },
     "Schedule": _SCHEDULE,
     "SchedulePage": {"items": [_SCHEDULE]},
     "Upload": _UPLOAD,
     "WebhookInfo": _WEBHOOK,
     "WebhookPage": {"items": [_WEBHOOK]},
     "WebhookWithSecret": {**_WEBHOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+    "WhoAmI": {"owner": "ann", "scopes": ["read", "write"], "key_id": KEY_ID},
     "WorkerList": {"items": [_WORKER]},
 }
 

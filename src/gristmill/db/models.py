@@ -483,12 +483,14 @@ class Worker(Table):
 
 
 class ApiKey(Table):
-    """An API key. Only the digest of its secret is kept."""
+    """An API key. Only the digest of its secret is kept. Its id says nothing of its age, so pages go by `number`."""
 
     __tablename__ = "api_keys"
 
     id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     owner: Mapped[str]
+    name: Mapped[str] = mapped_column(server_default="")
     secret_sha256: Mapped[str]
     scopes: Mapped[list[Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
@@ -499,7 +501,9 @@ class ApiKey(Table):
 
     __table_args__ = (
         CheckConstraint("owner <> ''", name="owner"),
+        CheckConstraint("length(name) <= 200", name="name"),
         CheckConstraint("secret_sha256 ~ '^[0-9a-f]{64}$'", name="digest"),
+        Index("uq_api_keys_number", "number", unique=True),
     )
 
 
