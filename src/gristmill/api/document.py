@@ -36,6 +36,10 @@ JobId = Annotated[UUID, PathParameter(description="The job's id.", examples=[Exa
 DatasetId = Annotated[
     UUID, PathParameter(description="The dataset's id.", examples=[Example(value=str(examples.DATASET_ID))])
 ]
+# Under the name that the dataset is going to have.
+UploadId = Annotated[
+    UUID, PathParameter(description="The upload's id.", examples=[Example(value=str(examples.UPLOAD_ID))])
+]
 
 ROUTER_PATH = "/schema"
 SCHEMAS = "#/components/schemas/"

@@ -5,6 +5,7 @@ from uuid import UUID
 
 DATASET_ID = UUID("01900000-0000-7000-8000-0000000000d5")
 JOB_ID = UUID("01900000-0000-7000-8000-00000000010b")
+UPLOAD_ID = UUID("01900000-0000-7000-8000-0000000000a1")
 
 SCHEDULE_ID = UUID("01900000-0000-7000-8000-00000000005c")
 WEBHOOK_ID = UUID("01900000-0000-7000-8000-00000000003b")
@@ -56,7 +57,7 @@ _SUMMARY = {
     "links": {"self": f"/datasets/{DATASET_ID}", "rows": f"/datasets/{DATASET_ID}/rows"},
 }
 _UPLOAD = {
-    "id": str(DATASET_ID),
+    "id": str(UPLOAD_ID),
     "name": "readings.csv",
     "format": "csv",
     "size_bytes": 12_000_000,
@@ -65,7 +66,7 @@ _UPLOAD = {
     "parts": [{"number": 1, "size_bytes": 12_000_000, "url": "https://s3.example.org/part", "etag": None}],
     "urls_expire_at": _LATER,
     "expires_at": _LATER,
-    "links": {"self": f"/datasets/{DATASET_ID}/upload", "complete": f"/datasets/{DATASET_ID}/complete"},
+    "links": {"self": f"/datasets/{UPLOAD_ID}/upload", "complete": f"/datasets/{UPLOAD_ID}/complete"},
 }
 _DATASET = {
     **_SUMMARY,

@@ -8,6 +8,8 @@ LINKS: Final[dict[tuple[str, str], dict[str, dict[str, str]]]] = {
     # The id of an upload is that of the dataset that it is going to be.
     ("createDataset", "201"): {"abortUpload": {"dataset_id": "$response.body#/id"}},
     ("getUpload", "200"): {"abortUpload": {"dataset_id": "$request.path.dataset_id"}},
+    ("submitJob", "202"): {"retryJob": {"job_id": "$response.body#/id"}},
+    ("cancelJob", "200"): {"retryJob": {"job_id": "$request.path.job_id"}},
     ("listDeliveries", "200"): {
         "redeliver": {"webhook_id": "$request.path.webhook_id", "delivery_id": "$response.body#/items/0/id"}
     },
