@@ -1,13 +1,13 @@
 """Programs that enqueue from SQL may say which version of the kind they mean; 0 where they do not.
 
-Revision: 0018
-After: 0015
+Revision: 0017
+After: 0016
 """
 
 from alembic import op
 
-revision = "0018"
-down_revision = "0015"
+revision = "0017"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
