@@ -5,19 +5,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from gristmill.client import datasets, jobs, results, uploads
+from gristmill.client import datasets, jobs, keys, results, uploads
 from gristmill.client.content import Source
 from gristmill.client.documents import (
     DatasetInfo,
     Event,
     JobInfo,
     JobPlan,
+    KeyInfo,
     Kind,
+    NewKey,
     Profile,
     Queue,
     RejectedRow,
     ResultFile,
     ResultInfo,
+    RotatedKey,
+    WhoAmI,
     Worker,
 )
 from gristmill.client.errors import ProblemError, Unreachable
@@ -165,6 +169,37 @@ class Client:
     def workers(self) -> tuple[Worker, ...]:
         """The workers that were heard of lately."""
         return completed(jobs.workers(self._exchange))
+
+    def who_am_i(self) -> WhoAmI:
+        """Whose datasets and jobs are reached, and what may be done."""
+        return completed(keys.who_am_i(self._exchange))
+
+    def keys(self, *, owner: str | None = None, status: str | None = None) -> Iterator[KeyInfo]:
+        """API keys of all owners, newest first, fetched page by page as they are taken. For an admin."""
+        return each(keys.listed(self._exchange, owner=owner, status=status))
+
+    def create_key(
+        self,
+        owner: str,
+        *,
+        scopes: Sequence[str] = ("read", "write"),
+        name: str = "",
+        expires_at: datetime | None = None,
+    ) -> NewKey:
+        """Make an API key. Its `key` is told this once."""
+        body = keys.request(owner=owner, scopes=list(scopes), name=name, expires_at=expires_at)
+        return completed(keys.create(self._exchange, body))
+
+    def rotate_key(self, key_id: str, *, overlap_s: int = 86_400, expires_at: datetime | None = None) -> RotatedKey:
+        """Make a key that takes over from another, which stays valid for so many seconds (3600 or more, if it is the
+        one in use). Without `expires_at` it expires as the old one would have. Raises Conflict: it was rotated already.
+        """
+        body = keys.request(overlap_s=overlap_s, expires_at=expires_at)
+        return completed(keys.rotate(self._exchange, key_id, body))
+
+    def revoke_key(self, key_id: str) -> KeyInfo:
+        """End a key, from the next request on. Raises Conflict: it is the one in use."""
+        return completed(keys.revoke(self._exchange, key_id))
 
 
 class Dataset(DatasetHandle):
