@@ -281,8 +281,8 @@ async def serve(settings: Settings) -> int:
         server = Server(uvicorn.Config(app, **server_options()), app)
         host, port = settings.api_host, settings.api_port
         log.info("api.started", host=host, port=port)
-        # The loop accepts one connection in a turn from each of these, and a turn among fifty uploads takes 10 ms: who
-        # came behind them waited a second for his first answer.
+        # The loop accepts one connection in a turn from each of these, and a turn among fifty uploads takes long: who
+        # came behind them waited 0.3 s for his first answer, 0.9 s on a busy machine.
         await server.serve(sockets=[listener, *(listener.dup() for _ in range(ACCEPTED_IN_A_TURN - 1))])
         log.info("api.stopped", host=host, port=port)
     return 0 if server.started else 1
