@@ -1,9 +1,15 @@
 """What all benches share: figures, what is wanted of them, and how they are told."""
 
+import argparse
+import json
 import os
+import signal
 import statistics
-from collections.abc import Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -27,6 +33,29 @@ class Found:
     table: str
     ratios: Sequence[Wanted]
     figures: Sequence[dict[str, Any]]
+
+
+Part = Callable[[Path, argparse.Namespace], Found]
+
+
+def run_parts(parts: Mapping[str, Part], chosen: Sequence[str], options: argparse.Namespace, *, cores: int) -> None:
+    """Measure each part in a temporary folder of its own and print its table, and last what was found beside what is
+    wanted. Figures are added to the file `options.out`, where one is named, when their part is over.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers and workers are stopped
+    load = os.getloadavg()[0]
+    ratios: list[Wanted] = []
+    for name in chosen:
+        print(f"== {name}", flush=True)
+        with tempfile.TemporaryDirectory(prefix="bench ") as folder:
+            found = parts[name](Path(folder), options)
+        print(found.table, flush=True)
+        ratios += found.ratios
+        if options.out:
+            with options.out.open("a") as file:
+                file.writelines(json.dumps({"part": name, **line}) + "\n" for line in found.figures)
+    print(f"\n{cores} cores; medians of {options.rounds}; load {load:.1f} when it began\n")
+    print(ratio_table(ratios))
 
 
 def median(values: Sequence[float]) -> float:

@@ -8,16 +8,11 @@ Clients, API, PostgreSQL and S3 share two cores. The load is wrk's.
 """
 
 import argparse
-import json
-import os
-import signal
-import sys
-import tempfile
 from pathlib import Path
 
 from benches.api import answers, streams, uploads
 from benches.api.load import check_tool
-from benches.measuring import Wanted, ratio_table, use_two_cores
+from benches.measuring import run_parts, use_two_cores
 
 PARTS = {
     "reads": answers.measure_reads,
@@ -44,24 +39,11 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers are stopped
     options = arguments()
-    parts = options.parts or USUAL
-    if LOADED.intersection(parts):
+    chosen = options.parts or USUAL
+    if LOADED.intersection(chosen):
         check_tool()
-    cores, load = use_two_cores(), os.getloadavg()[0]
-    ratios: list[Wanted] = []
-    for part in parts:
-        print(f"== {part}", flush=True)
-        with tempfile.TemporaryDirectory(prefix="api bench ") as folder:
-            found = PARTS[part](Path(folder), options)
-        print(found.table, flush=True)
-        ratios += found.ratios
-        if options.out:
-            with options.out.open("a") as file:
-                file.writelines(json.dumps({"part": part, **line}) + "\n" for line in found.figures)
-    print(f"\n{cores} cores; medians of {options.rounds}; load {load:.1f} when it began\n")
-    print(ratio_table(ratios))
+    run_parts(PARTS, chosen, options, cores=use_two_cores())
 
 
 if __name__ == "__main__":

@@ -70,7 +70,10 @@ async def test_the_digest_is_known_before_the_end(store: ObjectStore, bucket: st
     async with store.writer(bucket, prefix + "it", media_type=MEDIA_TYPE) as writer:
         await writer.write(b"abc")
         assert writer.size_bytes == 3
+        await writer.seal()
         assert writer.sha256 == hashlib.sha256(b"abc").hexdigest()
+        with pytest.raises(ValueError, match="sealed"):
+            await writer.write(b"more")
     assert await left(store, bucket, prefix) == []
 
 

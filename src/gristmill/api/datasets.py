@@ -190,7 +190,8 @@ async def create_dataset(
             return cast("Response[Dataset | Upload]", replay(first, Dataset))
     made = None if first is None else first.upload_id
     if made is None:
-        await quotas.check_storage(incoming.size_bytes, owner=owner)
+        async with store.door:
+            await quotas.check_storage(incoming.size_bytes, owner=owner)
         await quotas.take_jobs(1 if first_job is None else 2, owner=owner)
     dataset_id = made or await uploads.take(incoming, receive, owner=owner, first_job=first_job, key=key)
     return await _created(database, dataset_id, owner=owner, kind=job, key=key, again=made is not None)

@@ -94,7 +94,8 @@ class Uploads:
             KeyInUse: another request with the key is under way.
         """
         promised = self._checked_early(incoming)
-        upload_id = await begin_upload(self._database, owner=owner, key=key)
+        async with self._store.door:
+            upload_id = await begin_upload(self._database, owner=owner, key=key)
         place = original_key(str(upload_id))
         bucket = self._settings.s3_datasets_bucket
         # The type a browser would be told is never the sender's choice.
@@ -131,6 +132,7 @@ class Uploads:
             hashed=incoming.is_form and bool(promised),
         )
         described = await self._stream(incoming, body, sink)
+        await sink.seal()
         _check_content(sink.size_bytes, {sink.sha256, body.sha256}, promised)
         return described
 
@@ -270,6 +272,9 @@ class Sink(Protocol):
 
     async def write(self, content: bytes, /) -> None: ...
 
+    async def seal(self) -> None:
+        """Nothing more comes: the SHA-256 is known after it."""
+
 
 class Measure:
     """A sink that keeps the size and the SHA-256 of the data alone."""
@@ -285,6 +290,9 @@ class Measure:
     async def write(self, content: bytes, /) -> None:
         self.size_bytes += len(content)
         self._digest.update(content)
+
+    async def seal(self) -> None:
+        """Nothing is left to do."""
 
 
 def _check_content(size_bytes: int, found: Set[str | None], promised: Set[str]) -> None:

@@ -13,6 +13,7 @@ from botocore.handlers import add_expect_header
 
 from gristmill.objects import timing
 from gristmill.objects.faults import told_in_ours
+from gristmill.objects.signing import sign_known_content
 from gristmill.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Connection:
         # Waiting for "100 Continue" has no time limit in aiohttp, and costs a round trip.
         s3.meta.events.unregister("before-call.s3", add_expect_header)
         timing.watch(s3)
+        sign_known_content(s3)
         return _Client(s3, stack)
 
     def _retire(self, client: _Client) -> None:

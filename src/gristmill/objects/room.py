@@ -13,13 +13,16 @@ IDLE_S = 1.0
 SLOW_S = 15.0
 # So much of a part takes no place: a small object never waits.
 FREE_BYTES = 256 * 1024
+# Uploads that come at one moment begin so many at a time, or their statements are in front of everybody else's.
+BEGIN_AT_ONCE = 4
 
 
 class Room:
-    """Places for parts, taken in the order in which they are asked for."""
+    """Places for parts, taken in the order in which they are asked for; and a door, at which uploads begin."""
 
     def __init__(self, parts: int = PARTS_AT_ONCE) -> None:
         self._free = asyncio.Semaphore(parts)
+        self.door = asyncio.Semaphore(BEGIN_AT_ONCE)
 
     async def enter(self) -> "Place":
         """Wait for a place. It is lost when the part is not full in time; `Place.hold` gets it back."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -61,6 +62,8 @@ class ObjectStore:
         self._s3 = Connection(settings, endpoint_url=endpoint)
         self._signer = self._s3 if public == endpoint else Connection(settings, endpoint_url=public)
         self._room = Room()
+        # One thread hashes more in a second than the store takes, and leaves the other core to all else.
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash-parts")
         self._part_bytes = part_bytes(settings.max_upload_bytes)
 
     @classmethod
@@ -73,6 +76,7 @@ class ObjectStore:
         finally:
             await store._s3.close()
             await store._signer.close()
+            store._hashing.shutdown(wait=False)
 
     async def warm(self) -> None:
         """Build the client now, without speaking to the store: what that leaves behind is large (10 MB)."""
@@ -90,6 +94,11 @@ class ObjectStore:
     def buckets(self) -> tuple[str, str]:
         return (self._settings.s3_datasets_bucket, self._settings.s3_job_results_bucket)
 
+    @property
+    def door(self) -> asyncio.Semaphore:
+        """To be held while an upload of a client begins: few do so at the same time."""
+        return self._room.door
+
     def writer(self, bucket: str, key: str, *, media_type: str, on_upload_id: OnUploadId | None = None) -> UploadWriter:
         """Begin an upload of unknown length; nothing is sent yet."""
         return UploadWriter(
@@ -99,6 +108,7 @@ class ObjectStore:
             media_type=media_type,
             part_bytes=self._part_bytes,
             room=self._room,
+            hashing=self._hashing,
             on_upload_id=on_upload_id,
         )
 

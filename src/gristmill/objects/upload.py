@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -14,6 +15,7 @@ from gristmill.errors import GristmillError, StoreUnavailable, TooLarge
 from gristmill.objects.connection import Connection, uninterrupted
 from gristmill.objects.faults import error_code
 from gristmill.objects.room import FREE_BYTES, Place, Room
+from gristmill.objects.signing import known_content
 from gristmill.settings import MIB
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 MIN_PART_BYTES = 5 * MIB
 MAX_PARTS = 10_000
 PARTS_IN_FLIGHT = 1
+# Less than this is hashed where it is: to have a thread do it takes longer.
+SMALL_BYTES = 64 * 1024
 
 OnUploadId = Callable[[str], Awaitable[None]]
 
@@ -43,6 +47,7 @@ class UploadWriter:
     Memory is `PARTS_IN_FLIGHT + 1` parts at most, and less where others need the `room` too. An object smaller than a
     part takes a single PUT.
     `on_upload_id` is awaited with the id of a multipart upload before any byte of it is sent.
+    `hashing` has one thread, so that parts are hashed in their order; the event loop is free meanwhile.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class UploadWriter:
         media_type: str,
         part_bytes: int,
         room: Room,
+        hashing: Executor,
         on_upload_id: OnUploadId | None = None,
     ) -> None:
         self._s3 = connection
@@ -64,10 +70,13 @@ class UploadWriter:
         self._room = room
         self._place: Place | None = None
         self._on_upload_id = on_upload_id
+        self._hashing = hashing
         self._digest = hashlib.sha256()
         self._size = 0
         # Handed to the client as it is: aiohttp copies the content of a BytesIO made from bytes.
         self._buffer = io.BytesIO()
+        # The SHA-256 of what is in the buffer, once it is full or nothing more comes.
+        self._of_buffer: asyncio.Future[str] | None = None
         self._creating: asyncio.Task[str] | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._etags: dict[int, str] = {}
@@ -83,7 +92,7 @@ class UploadWriter:
 
     @property
     def sha256(self) -> str:
-        """SHA-256, in hex, of the bytes written so far."""
+        """SHA-256, in hex, of all that was written; known after `seal` or `finish`."""
         return self._digest.hexdigest()
 
     async def __aenter__(self) -> Self:
@@ -109,8 +118,9 @@ class UploadWriter:
             TooLarge: more than 10,000 parts.
         """
         self._check_open()
+        if self._of_buffer is not None:
+            raise ValueError("the upload is sealed")
         view = memoryview(chunk).cast("B")
-        self._digest.update(view)
         self._size += len(view)
         while len(view) > 0:
             if self._place is None and self._buffer.tell() + len(view) > FREE_BYTES:
@@ -127,13 +137,18 @@ class UploadWriter:
                     self._closed = True  # a part is missing: no more may be added, and the end must not be reached
                     raise
 
+    async def seal(self) -> None:
+        """Nothing more is written: the SHA-256 of the whole is known after it. Nothing is stored."""
+        self._check_open()
+        await self._hashed()
+
     async def finish(self) -> Stored:
         """Store what is left and make the object appear, whole.
 
         Raises:
             StoreUnavailable: it could not be stored; leaving the context removes what was sent.
         """
-        self._check_open()
+        await self.seal()
         self._closed = True
         if self._creating is None:
             etag = await self._put_whole()
@@ -167,6 +182,7 @@ class UploadWriter:
     async def _send_buffer(self) -> None:
         if self._parts == MAX_PARTS:
             raise TooLarge(f"An object may have at most {MAX_PARTS} parts of {self._part_bytes} bytes.")
+        sha256 = self._hashed()
         if self._place is not None:
             await self._place.hold()  # before the store is waited for: it is not the client who is slow now
         if self._creating is None:
@@ -178,14 +194,25 @@ class UploadWriter:
         upload_id = await self._creating
         await self._until_running(PARTS_IN_FLIGHT - 1)
         place, self._place = self._place, None
-        content, self._buffer = self._buffer, io.BytesIO()
+        content, self._buffer, self._of_buffer = self._buffer, io.BytesIO(), None
         content.seek(0)
         self._parts += 1
-        part = self._send_part(upload_id, self._parts, content)
+        part = self._send_part(upload_id, self._parts, content, sha256)
         task = asyncio.create_task(part, name=f"upload-part-{self._parts}")
         if place is not None:
             task.add_done_callback(lambda _: place.leave())
         self._running.add(task)
+
+    def _hashed(self) -> asyncio.Future[str]:
+        """The SHA-256 of what is in the buffer, worked out once; that of the whole goes on with it."""
+        if self._of_buffer is None:
+            loop = asyncio.get_running_loop()
+            if self._parts == 0 and self._buffer.tell() < SMALL_BYTES:
+                self._of_buffer = loop.create_future()
+                self._of_buffer.set_result(_update(self._digest, self._buffer))
+            else:
+                self._of_buffer = loop.run_in_executor(self._hashing, _update, self._digest, self._buffer)
+        return self._of_buffer
 
     def _leave(self) -> None:
         if self._place is not None:
@@ -205,21 +232,24 @@ class UploadWriter:
         )
         return answer["UploadId"]
 
-    async def _send_part(self, upload_id: str, number: int, content: io.BytesIO) -> None:
-        answer = await self._s3.call(
-            lambda s3: s3.upload_part(
-                Bucket=self._bucket, Key=self._key, UploadId=upload_id, PartNumber=number, Body=content
+    async def _send_part(self, upload_id: str, number: int, content: io.BytesIO, sha256: "asyncio.Future[str]") -> None:
+        with known_content(await sha256):
+            answer = await self._s3.call(
+                lambda s3: s3.upload_part(
+                    Bucket=self._bucket, Key=self._key, UploadId=upload_id, PartNumber=number, Body=content
+                )
             )
-        )
         self._etags[number] = answer["ETag"]
 
     async def _put_whole(self) -> str:
         self._may_exist = True
         content = self._buffer
+        sha256 = await self._hashed()
         content.seek(0)
-        answer = await self._s3.call(
-            lambda s3: s3.put_object(Bucket=self._bucket, Key=self._key, ContentType=self._media_type, Body=content)
-        )
+        with known_content(sha256):
+            answer = await self._s3.call(
+                lambda s3: s3.put_object(Bucket=self._bucket, Key=self._key, ContentType=self._media_type, Body=content)
+            )
         return answer["ETag"]
 
     async def _complete(self, upload_id: str) -> str:
@@ -257,6 +287,13 @@ class UploadWriter:
                 await abort_upload(self._s3, self._bucket, self._key, self._creating.result())
         if self._may_exist:
             await self._s3.call(lambda s3: s3.delete_object(Bucket=self._bucket, Key=self._key))
+
+
+def _update(whole: "hashlib._Hash", part: io.BytesIO) -> str:
+    """Hash a part, for the whole and for itself. For a thread: nothing holds it up, it holds up nothing."""
+    with part.getbuffer() as content:
+        whole.update(content)
+        return hashlib.sha256(content).hexdigest()
 
 
 async def abort_upload(connection: Connection, bucket: str, key: str, upload_id: str) -> None:
