@@ -134,7 +134,7 @@ def test_the_example_of_a_processor_works_whole_and_in_parts(cut: int) -> None:
     (case,) = gaps_cases.CASES.values()
     frame: Any = case["frame"]
     columns = [Column(name, str(kind)) for name, kind in frame.schema.items()]
-    parts = [Part(part.lazy(), part.height) for part in frame.iter_slices(-(-frame.height // cut))]
+    parts = [Part(part.lazy, part.height) for part in frame.iter_slices(-(-frame.height // cut))]
     output = Nowhere()
     params = gaps.GapsParams(**case["params"])  # type: ignore[arg-type]
     found = run(gaps.CountGaps(), params=params, columns=columns, parts=parts, output=output, progress=lambda _: None)

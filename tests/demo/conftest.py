@@ -62,7 +62,7 @@ def answers(strikes: pl.DataFrame) -> Answers:
             processor,
             params=decode_params(processor, json.dumps(JOBS[processor.kind]).encode()),
             columns=columns,
-            parts=[Part(strikes.lazy(), strikes.height)],
+            parts=[Part(strikes.lazy, strikes.height)],
             output=output,
             progress=lambda progress: None,
         )

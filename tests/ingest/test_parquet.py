@@ -101,7 +101,8 @@ def test_the_footer_of_a_part_stays_small(columns: int) -> None:
     rows = Limits().rows_of_part(columns)
     groups = -(-rows // row_group_rows(columns))
     assert groups * columns * FOOTER_BYTES_PER_CHUNK < MAX_FOOTER_BYTES / 3
-    assert rows == 1_000_000 or rows * columns > 0.9 * Limits().part_cells
+    assert groups * columns <= max(columns, Limits().part_chunks)
+    assert rows in (1_000_000, groups * row_group_rows(columns)) or rows * columns > 0.9 * Limits().part_cells
 
 
 @pytest.mark.parametrize("declared", ["parquet", "csv", "ndjson"])

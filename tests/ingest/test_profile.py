@@ -70,7 +70,7 @@ def job(
         processor,
         params=decode_params(processor, msgspec.json.encode(params)),
         columns=found.columns,
-        parts=[run.Part(frame, frame.select(pl.len()).collect().item()) for frame in frames],
+        parts=[run.Part(frame.lazy, frame.select(pl.len()).collect().item()) for frame in frames],
         output=output,
         progress=output.progress.append,
         kept=kept,

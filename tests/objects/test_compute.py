@@ -64,7 +64,7 @@ async def test_a_table_comes_back_as_it_was(
     content = b"".join([chunk async for chunk in store.stream(bucket, first.key)])
     assert (first.size_bytes, first.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert first.size_bytes > 6 * MIB  # it took several parts
-    parts = scan(settings, bucket, [first, second])
+    parts = [scan(settings, bucket, file) for file in (first, second)]
     whole, head = await asyncio.to_thread(pl.collect_all, parts)
     assert_frame_equal(whole, frame)
     assert_frame_equal(head, frame.head(10))
@@ -90,7 +90,7 @@ async def test_an_empty_table_keeps_its_columns(
 ) -> None:
     output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
     assert await asyncio.to_thread(output.table, "empty", frame.lazy().filter(pl.col("n") < 0)) == 0
-    (back,) = await asyncio.to_thread(pl.collect_all, scan(settings, bucket, output.files))
+    (back,) = await asyncio.to_thread(pl.collect_all, [scan(settings, bucket, file) for file in output.files])
     assert back.schema == frame.schema
 
 
@@ -188,7 +188,7 @@ async def test_a_scan_of_what_is_not_there_is_not_found(
     output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
     await asyncio.to_thread(output.table, "it", frame.lazy().head(10))
     await store.delete(bucket, [output.files[0].key])
-    assert isinstance(await failure(scan(settings, bucket, output.files)[0].collect), NotFound)
+    assert isinstance(await failure(scan(settings, bucket, output.files[0]).collect), NotFound)
 
 
 @pytest.mark.parametrize("fault", ["freeze", "refuse"])
@@ -208,7 +208,7 @@ async def test_a_scan_of_a_lost_store_is_unavailable(
         proxy.freeze()
     else:
         await proxy.refuse()
-    told = await failure(scan(through_proxy, bucket, output.files)[0].collect)
+    told = await failure(scan(through_proxy, bucket, output.files[0]).collect)
     assert isinstance(told, StoreUnavailable)
     assert prefix not in str(told)
 
@@ -219,7 +219,7 @@ async def test_a_scan_survives_cut_bodies(
     output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
     await asyncio.to_thread(output.table, "it", frame.lazy())
     proxy.cut_answers(200_000)
-    back = await asyncio.to_thread(scan(through_proxy, bucket, output.files)[0].collect)
+    back = await asyncio.to_thread(scan(through_proxy, bucket, output.files[0]).collect)
     assert proxy.cuts == 1
     assert_frame_equal(back, frame)
 
@@ -301,7 +301,7 @@ def test_a_proxy_of_the_environment_is_not_between_us_and_loopback(
     pl.DataFrame({"a": [1]}).write_parquet(content)
     stored = SmallObjects(settings).put(bucket, prefix + "it", content.getvalue(), PARQUET)
     file = StoredFile(stored.key, "it", PARQUET, stored.size_bytes, stored.sha256, 1)
-    assert scan(settings, bucket, [file])[0].collect().rows() == [(1,)]
+    assert scan(settings, bucket, file).collect().rows() == [(1,)]
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(1, 122_880), (17, 122_880), (1_000, 2_097), (10_000, 512)])

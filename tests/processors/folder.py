@@ -69,7 +69,7 @@ def cut(frame: pl.DataFrame, parts: int) -> list[run.Part]:
     """The frame in so many parts of nearly equal height; some may be empty."""
     edges = [frame.height * place // parts for place in range(parts + 1)]
     slices = [frame[low:high] for low, high in pairwise(edges)]
-    return [run.Part(piece.lazy(), piece.height) for piece in slices]
+    return [run.Part(piece.lazy, piece.height) for piece in slices]
 
 
 def process(

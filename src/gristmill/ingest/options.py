@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from gristmill.writing import row_group_rows
+
 MIB = 1024 * 1024
 NULL_TOKENS = ("NA", "N/A", "n/a", "#N/A", "null", "NULL", "Null", "None", "none", "-")
 
@@ -122,12 +124,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `max_expansion_ratio` is expanded over compressed size, looked at once 64 MiB are expanded. `block_bytes` is how
     much text is parsed at a time, and with it most of the memory used. A row longer than `max_row_bytes` is rejected.
-    `memory` is what this process may take. Of a wide table a part has fewer rows than `part_rows`: `part_cells`.
+    `memory` is what this process may take. Of a wide table a part has fewer rows than `part_rows`:
+    `part_cells` at most, in `part_chunks` column chunks (a column's values in one row group).
     """
 
     part_rows: int = 1_000_000
     part_bytes: int = 1024 * MIB
     part_cells: int = 32 * 1024 * 1024
+    part_chunks: int = 8192
     memory: int = 512 * MIB
     max_columns: int = 10_000
     max_cell_bytes: int = MIB
@@ -140,6 +144,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     def rows_of_part(self, columns: int) -> int:
         """Rows of a part, at most. What tells where its columns are (its footer) grows with the square of the columns,
-        and is read for each page and by each look at a few columns: with 2,000 columns, 3.4 MiB for 16,777 rows.
+        and is read for each page and by each look at a few columns: with 2,000 columns, 0.8 MiB for 4,192 rows.
+        Whoever writes a file holds 5 kB for each of its chunks, beside what is in them.
         """
-        return max(1, min(self.part_rows, self.part_cells // max(1, columns)))
+        columns = max(1, columns)
+        groups = max(1, self.part_chunks // columns)
+        return max(1, min(self.part_rows, self.part_cells // columns, groups * row_group_rows(columns)))

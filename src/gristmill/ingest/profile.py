@@ -1,6 +1,7 @@
 """The figures of a table, found from its parts as they are written, and kept with them for the jobs to come."""
 
 from collections.abc import Mapping
+from functools import partial as bind
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class Parts:
     def profile(self, progress: OnProgress) -> Profile:
         """The figures of what was written; kept as an object beside the parts. Removes the copies."""
         metrics = Metrics()
-        parts = [Part(pl.scan_parquet(path, glob=False), rows) for path, rows in self._copies]
+        parts = [Part(bind(pl.scan_parquet, path, glob=False), rows) for path, rows in self._copies]
         wanted = within(metrics, metrics.plan(self.columns, MetricsParams()), self._memory)
         plan, fitted = fit(metrics, wanted, parts, progress, stage=STAGE)
         kept = metrics.keep(plan, fitted)

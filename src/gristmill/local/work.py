@@ -5,6 +5,7 @@ The limits are the defaults of a server's settings, except for memory: there is 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -34,7 +35,8 @@ class Local:
 
     @property
     def parts(self) -> list[Part]:
-        return [Part(pl.scan_parquet(file.key), file.rows or 0) for file in self.folder.files if is_part(file.name)]
+        files = [file for file in self.folder.files if is_part(file.name)]
+        return [Part(partial(pl.scan_parquet, file.key), file.rows or 0) for file in files]
 
     @property
     def kept(self) -> bytes | None:

@@ -145,8 +145,8 @@ class ObjectSource(io.RawIOBase):
             _wait(self._loop, self._ahead.stop())
 
 
-def scan(settings: Settings, bucket: str, files: Sequence[StoredFile]) -> list[pl.LazyFrame]:
-    """One LazyFrame per Parquet file, in order, read by Polars' own S3 reader with its columns and rows pushed down.
+def scan(settings: Settings, bucket: str, file: StoredFile) -> pl.LazyFrame:
+    """A Parquet file as a LazyFrame, read by Polars' own S3 reader with its columns and rows pushed down.
 
     What fails at collect is an error of Polars or the system: `classify` tells it in ours.
     """
@@ -163,20 +163,17 @@ def scan(settings: Settings, bucket: str, files: Sequence[StoredFile]) -> list[p
         "retry_timeout_ms": int(settings.s3_deadline_s * 1000),
         **without_proxy(str(settings.s3_endpoint_url)),
     }
-    return [
-        pl.scan_parquet(f"s3://{bucket}/{file.key}", storage_options=options, credential_provider=None, glob=False)
-        for file in files
-    ]
+    return pl.scan_parquet(f"s3://{bucket}/{file.key}", storage_options=options, credential_provider=None, glob=False)
 
 
-def load(store: ObjectStore, bucket: str, files: Sequence[StoredFile]) -> list[pl.LazyFrame]:
-    """The same from memory: each file is fetched once, with its digest checked, however often it is looked at.
+def load(store: ObjectStore, bucket: str, files: Sequence[StoredFile]) -> list[pl.DataFrame]:
+    """Files in memory, in order: each is fetched once, with its digest checked, however often it is looked at.
 
     Raises:
         NotFound, StoreUnavailable: as `SmallObjects.get`.
     """
     contents = [store.small.get(bucket, file.key, sha256=file.sha256) for file in files]
-    return [pl.read_parquet(io.BytesIO(content)).lazy() for content in contents]
+    return [pl.read_parquet(io.BytesIO(content)) for content in contents]
 
 
 class _Sink:

@@ -103,7 +103,7 @@ def read_matching(
     """
     _check_cost([file], columns=len(columns), width=len(columns))
     name, value = matching
-    (whole,) = scan(settings, bucket, [file])
+    whole = scan(settings, bucket, file)
     numbered = whole.select(columns).with_row_index(_ROW)
     wanted = (pl.col(_ROW) >= first_row) & (pl.col(name) == value)
     found = _collected(numbered.filter(wanted).head(rows + 1))
@@ -125,7 +125,7 @@ def _read(
     touched = slices(files, first_row=first_row, rows=rows) or [Slice(files[0], 0, 0)]
     found = []
     for file, first, count in touched:
-        (whole,) = scan(settings, bucket, [file])
+        whole = scan(settings, bucket, file)
         part = whole.slice(first, count)
         batches = [_collected(part.select(names)) for names in _batches(file, columns, width)]
         found.append(pl.concat(batches, how="horizontal"))

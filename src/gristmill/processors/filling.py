@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from msgspec import Meta
+from polars import selectors as cs
 
 from gristmill.domain.column import Column
 from gristmill.errors import Fault, InvalidRequest
@@ -25,6 +26,7 @@ from gristmill.processors.columns import (
     strips,
     together,
 )
+from gristmill.processors.contract import ROW
 from gristmill.processors.frequencies import Frequencies
 from gristmill.processors.recalled import Recalled
 from gristmill.processors.spread import Pass, Spread
@@ -91,6 +93,7 @@ class FillState(msgspec.Struct, frozen=True, tag="fill"):
     frequencies: tuple[Frequencies, ...] = ()
     dropped: int = 0
     parts: pl.DataFrame | None = None
+    missing: tuple[int, ...] = ()
 
 
 class Fill(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -107,7 +110,7 @@ class Fill(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FillFitted(msgspec.Struct, frozen=True, tag="fill_fitted"):
-    """`begins` has, for `forward`, what each part begins with."""
+    """`begins` has, for `forward`, what each part begins with, of the columns that miss values."""
 
     strategy: Strategy
     columns: tuple[str, ...]
@@ -168,8 +171,8 @@ def partial(frame: pl.LazyFrame, plan: FillPlan, width: int) -> tuple[FillState,
         return FillState(plan.limit, passes), rows
     names = [column.name for column in plan.columns]
     if plan.strategy is Strategy.FORWARD:
-        parts, rows = carrying.look(frame, names)
-        return FillState(plan.limit, parts=parts), rows
+        parts, rows, missing = carrying.look(frame, plan.columns, width)
+        return FillState(plan.limit, parts=parts, missing=missing), rows
     if plan.strategy is Strategy.DROP:
         return _missing_rows(frame, plan, width)
     counted: list[Frequencies] = []
@@ -186,10 +189,8 @@ def partial(frame: pl.LazyFrame, plan: FillPlan, width: int) -> tuple[FillState,
 
 
 def looked_at(plan: FillPlan) -> tuple[Column, ...]:
-    """The columns that the next pass looks at group by group; none where it looks at all of them at once."""
-    if plan.spreads:
-        return spread.still_open(plan.spreads, plan.columns)
-    return () if plan.strategy is Strategy.FORWARD else plan.columns
+    """The columns that the next pass looks at group by group."""
+    return spread.still_open(plan.spreads, plan.columns) if plan.spreads else plan.columns
 
 
 def _missing_rows(frame: pl.LazyFrame, plan: FillPlan, width: int) -> tuple[FillState, int]:
@@ -217,16 +218,22 @@ def merge(states: Sequence[FillState]) -> FillState:
         tuple(frequencies.merge(column, most) for column in zip(*(state.frequencies for state in states), strict=True)),
         sum(state.dropped for state in states),
         pl.concat(parts) if parts else None,
+        tuple(map(sum, zip(*(state.missing for state in states), strict=True))),
     )
 
 
-def finish(plan: FillPlan, state: FillState) -> FillFitted | FillPlan:
-    """The fitted step, or the plan of the next pass."""
+def finish(plan: FillPlan, state: FillState, *, rows: int, width: int) -> FillFitted | FillPlan:
+    """The fitted step, or the plan of the next pass. The dataset has so many rows; `width` columns fit together.
+
+    Raises MemoryLimit where the columns can't be filled in this process.
+    """
     names = tuple(column.name for column in plan.columns)
     if plan.strategy is Strategy.DROP:
         return FillFitted(plan.strategy, names, dropped=state.dropped)
     if state.parts is not None:
-        return FillFitted(plan.strategy, names, begins=carrying.carried(state.parts))
+        gaps = [name for name, missing in zip(names, state.missing, strict=True) if missing]
+        carrying.check_memory(len(gaps), rows=rows, width=width)
+        return FillFitted(plan.strategy, names, begins=carrying.carried(state.parts.select(cs.by_name(ROW, *gaps))))
     if not plan.spreads:
         pairs = zip(plan.columns, state.frequencies, strict=True)
         return FillFitted(plan.strategy, names, tuple(_mode(column, counted) for column, counted in pairs))
@@ -263,7 +270,7 @@ def apply(frame: pl.LazyFrame, fitted: FillFitted) -> pl.LazyFrame:
     if fitted.strategy is Strategy.DROP:
         return frame.filter(~_missing(schema, fitted.columns))
     if fitted.begins is not None:
-        return carrying.fill(frame, fitted.columns, fitted.begins)
+        return carrying.fill(frame, fitted.begins)
     return frame.with_columns(_filled(fill, schema[fill.column]).alias(fill.column) for fill in fitted.fills)
 
 

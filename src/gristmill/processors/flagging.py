@@ -11,8 +11,9 @@ import polars as pl
 from gristmill.processors import quantiles
 from gristmill.processors import values as distribution
 from gristmill.processors.bounds import Bounds
-from gristmill.processors.columns import Floats
+from gristmill.processors.columns import Floats, exactly
 from gristmill.processors.contract import ROW
+from gristmill.processors.fresh import fresh, holds_texts
 from gristmill.processors.grouping import Grouped, Places
 from gristmill.processors.judging import PIECE_ROWS, Judge, Look, Totals, groups_of, pieces, rated, values_of
 from gristmill.processors.quantiles import Glimpse, Search
@@ -254,9 +255,9 @@ def picked(frame: pl.LazyFrame, numbers: Rows) -> pl.LazyFrame:
         rows = morsel.get_column(ROW).to_numpy()
         low, high = np.searchsorted(numbers, [rows[0], rows[-1] + np.uint64(1)])
         found = morsel[np.searchsorted(rows, numbers[low:high])]
-        # Texts that are picked hold on to all the text of their frame (of 60 M rows over 512 MiB, until a row group of
-        # the result is full); texts that are made anew do not.
-        return found.with_columns([column + "" for column in found.iter_columns() if column.dtype == pl.String])
+        return found.with_columns(
+            fresh(exactly(name), dtype).alias(name) for name, dtype in found.schema.items() if holds_texts(dtype)
+        )
 
     return frame.map_batches(pick, streamable=True)
 

@@ -335,7 +335,7 @@ def _advance(plan: Plan, state: StepState) -> Plan:
         case DuplicatePlan(), DuplicateState():
             found: StepFitted | StepPlan = duplicates.finish(step, state)
         case FillPlan(), FillState():
-            found = filling.finish(step, state)
+            found = filling.finish(step, state, rows=plan.rows or 0, width=plan.width)
         case ClipPlan(), ClipState():
             found = clipping.finish(step, state)
         case ScalePlan(), ScaleState():

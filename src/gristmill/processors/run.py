@@ -1,7 +1,7 @@
 """The driver: plan, fit over the parts in as many passes as asked for, apply, report. Pure but for `Output`."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -26,9 +26,12 @@ MEMORY = 512 * MIB
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Some of a dataset's rows, in order: a frame not read yet, and how many rows it has."""
+    """Some of a dataset's rows, in order: what makes a frame, not read yet, and how many rows it has.
 
-    frame: pl.LazyFrame
+    A frame that was read keeps the footer of its file (20 MiB of 32,000 column chunks), so each look makes its own.
+    """
+
+    scan: Callable[[], pl.LazyFrame]
     rows: int
 
 
@@ -180,24 +183,33 @@ def _apply(
     """Write the tables in the format asked for. Answers how many rows they have together, and their columns."""
     rows = sum(part.rows for part in parts)
     counter.expect(rows)
-    tables = [processor.apply(frame, plan, fitted) for frame in _numbered(parts, counter)]
-    written = [table for table in tables if table is not None]
-    if not written:
-        return rows, ()
-    columns = tuple(Column(name, str(kind)) for name, kind in written[0].collect_schema().items())
-    named = {part_name(ordinal): table for ordinal, table in enumerate(written)}
-    if processor.table is not None:
-        named = {processor.table: pl.concat(written, how="vertical")}
     form = params.output_format if isinstance(params, RowsParams) else OutputFormat.PARQUET
-    made = [output.table(form.named(name), forms.shaped(table, params), form) for name, table in named.items()]
-    return sum(made), columns
+    columns: tuple[Column, ...] | None = None
+    written = 0
+    # Of a wide table, what is to be done with one part takes megabytes: where parts become files, one after the other.
+    for name, table in _tables(processor, plan, fitted, _numbered(parts, counter)):
+        if columns is None:
+            columns = tuple(Column(column, str(kind)) for column, kind in table.collect_schema().items())
+        written += output.table(form.named(name), forms.shaped(table, params), form)
+    return (rows, ()) if columns is None else (written, columns)
+
+
+def _tables(
+    processor: Processor[Any, Any, Any, Any], plan: Planned, fitted: msgspec.Struct, frames: Iterator[pl.LazyFrame]
+) -> Iterator[tuple[str, pl.LazyFrame]]:
+    """The files to be written, by name: one of all parts, one for each, or none."""
+    made = (table for frame in frames if (table := processor.apply(frame, plan, fitted)) is not None)
+    if processor.table is None:
+        yield from ((part_name(ordinal), table) for ordinal, table in enumerate(made))
+    elif tables := list(made):
+        yield processor.table, pl.concat(tables, how="vertical")
 
 
 def _numbered(parts: Sequence[Part], counter: "_Counter") -> Iterator[pl.LazyFrame]:
     """Each part with `ROW`, its rows counted as they pass."""
     offset = 0
     for part in parts:
-        numbered = part.frame.with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.UInt64) + pl.lit(offset, pl.UInt64))
+        numbered = part.scan().with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.UInt64) + pl.lit(offset, pl.UInt64))
         yield numbered.map_batches(counter.count, streamable=True, projection_pushdown=True)
         offset += part.rows
 

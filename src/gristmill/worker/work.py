@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -128,7 +129,8 @@ class Workbench:
         key = original_key(str(dataset.id))
         if dataset.derived:
             output = ObjectOutput(self._store, self._loop, bucket, dataset_prefix(str(dataset.id)))
-            output.table(ORIGINAL, pl.concat([part.frame for part in self._parts(dataset, whole=True)], how="vertical"))
+            frames = [part.scan() for part in self._parts(dataset, whole=True)]
+            output.table(ORIGINAL, pl.concat(frames, how="vertical"))
             (stored,) = output.files
             return msgspec.structs.replace(dataset, sha256=stored.sha256, size_bytes=stored.size_bytes)
         if dataset.source is not None and not self._wait(self._is_there(bucket, key, dataset.size_bytes)):
@@ -213,10 +215,9 @@ class Workbench:
             raise BadData("The dataset has no parts.")
         files = _files(dataset)
         if whole and _is_small(files, columns=len(dataset.columns)):
-            frames = load(self._store, stored.bucket, files)
-        else:
-            frames = scan(self._settings, stored.bucket, files)
-        return [Part(frame, file.rows or 0) for frame, file in zip(frames, files, strict=True)]
+            tables = zip(load(self._store, stored.bucket, files), files, strict=True)
+            return [Part(table.lazy, file.rows or 0) for table, file in tables]
+        return [Part(partial(scan, self._settings, stored.bucket, file), file.rows or 0) for file in files]
 
 
 class Throttled:
