@@ -141,7 +141,7 @@ def test_top_is_told_what_goes_on_and_leaves_on_q(live: Env, dataset: str) -> No
         terminal.until(r"1 workers, 1 of 1 slots busy")
         assert "oldest wait" in said
         job.cancel()
-        terminal.until(r"1 canceled")
+        terminal.until(rf"(?s){job.id}.*1 of 1 slots busy.*0 of 1 slots busy.*[1-9] canceled")
         terminal.type("x")
         terminal.type("q")
         assert terminal.ends() == 0
@@ -270,7 +270,7 @@ def test_bash_itself_completes(live: Env) -> None:
     bash = ("bash", "--norc", "--noprofile", "-i")
     with Terminal(program=bash, env={**live, "PATH": path, "PS1": "$ "}) as terminal:
         terminal.type(f"eval {shlex.quote(script)}; echo rea''dy\n")
-        terminal.until(r"(?m)^ready")
+        terminal.until(r"[\r\n]ready")
         terminal.type("gristmill check-m\t")
         terminal.until("gristmill check-migrations ")
         terminal.type("\x15gristmill submit --kind anom\t")
