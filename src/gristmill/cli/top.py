@@ -23,7 +23,7 @@ T = TypeVar("T")
 MOST_JOBS = 200
 # At most so often is it drawn anew, and at least so often, as ages grow without news.
 LEAST_S, MOST_S = 0.1, 1.0
-LEAVES = {b"q", b"Q", b"\x1b", b""}
+ESCAPE = b"\x1b"
 
 
 def top(
@@ -143,8 +143,9 @@ def _keys(leave: asyncio.Event) -> Iterator[None]:
     before = termios.tcgetattr(keyboard)
 
     def pressed() -> None:
-        # An arrow is an escape and more; alone it leaves.
-        if os.read(keyboard, 64) in LEAVES:
+        keys = os.read(keyboard, 64)
+        # An arrow is an escape and more; an escape alone leaves. What was typed fast comes at once.
+        if keys in (b"", ESCAPE) or (not keys.startswith(ESCAPE) and b"q" in keys.lower()):
             leave.set()
 
     try:

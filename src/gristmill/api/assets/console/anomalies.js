@@ -40,12 +40,19 @@ function flagged(entry) {
   return entry.highest_in ?? (entry.below ?? 0) + (entry.above ?? 0);
 }
 
-async function points(job, report, name, signal) {
+/** Whether a flagged row is so for this column: beyond its bounds, or, where there are none, it is what led. */
+function isHit(entry, lead, value) {
+  if (!bounded(entry)) return lead === entry.name;
+  return value !== null && (value < (entry.low ?? -Infinity) || value > (entry.high ?? Infinity));
+}
+
+async function points(job, report, entry, signal) {
+  const { name } = entry;
   const base = job.input_job_id ? `jobs/${job.input_job_id}/result/rows` : `datasets/${job.dataset_id}/rows`;
   const own = report.output_columns;
   const query = { columns: [own.row_number, own.column, name], limit: PAGE };
   const [known, [rows, more]] = await Promise.all([sample(base, name, signal), flaggedRows(`jobs/${job.id}/result/rows`, query, signal)]);
-  const mine = rows.filter(([, lead]) => lead === name).map(([row, , value]) => [Number(row), numeric(value)]);
+  const mine = rows.filter(([, lead, value]) => isHit(entry, lead, numeric(value))).map(([row, , value]) => [Number(row), numeric(value)]);
   return { known, found: mine, looked: rows.length, more };
 }
 
@@ -70,7 +77,7 @@ function aligned({ known, found }) {
 }
 
 function Points({ job, report, entry }) {
-  const state = useLoad((signal) => points(job, report, entry.name, signal), [job.id, entry.name]);
+  const state = useLoad((signal) => points(job, report, entry, signal), [job.id, entry.name]);
   return html`<${Loaded} state=${state}>${(data) => html`<${Drawn} data=${data} entry=${entry} report=${report} />`}<//>`;
 }
 
