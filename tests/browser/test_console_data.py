@@ -50,6 +50,9 @@ async def test_from_a_file_to_a_plotted_anomaly_and_its_download(page: Watched, 
     await expect(plot.locator("canvas")).to_be_visible()
     assert await drawn(plot) > 50
     await keep(view, "anomalies")
+    await view.get_by_label("Only around the bounds").check()
+    await expect(view.get_by_text("3 that lie beyond are drawn at the edge")).to_be_visible()
+    assert await drawn(plot) > 50
     events = view.get_by_role("listitem").filter(has=view.locator("time"))
     assert [await one.locator("b").first.inner_text() for one in await events.all()] == [
         "submitted",

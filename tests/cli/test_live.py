@@ -210,6 +210,14 @@ def test_run_local_makes_the_same_bytes_as_the_server(
     assert {file["name"] for file in files} == set(contents(tmp_path / "here"))
 
 
+def test_a_name_that_promises_another_format_is_told(live: Env, dataset: str, tmp_path: Path) -> None:
+    given = ("--dataset", dataset, "-k", "anomalies", "-p", "method=zscore", "-o", str(tmp_path / "flagged.csv"))
+    assert "has the bytes of anomalies.parquet" in gristmill("submit", *given, env=live).stderr
+    right = gristmill("submit", *given, "-p", "output_format=csv", env=live)
+    assert right.returncode == 0
+    assert "has the bytes" not in right.stderr
+
+
 def test_profile_says_what_the_server_says(live: Env, dataset: str, table: Path) -> None:
     here = read(gristmill("profile", str(table), "--json").stdout)
     with Client(live["GRISTMILL_URL"]) as client:
