@@ -128,13 +128,15 @@ def test_a_database_that_is_away_is_3(environment: dict[str, str]) -> None:
 
 
 def test_keys_are_made_listed_and_revoked(environment: dict[str, str]) -> None:
-    made = gristmill("keys", "create", "--owner", "ann", "--scope", "read", "--days", "2", env=environment)
+    made = gristmill(
+        "keys", "create", "--owner", "ann", "--scope", "read", "--days", "2", "--name", "ci of ann", env=environment
+    )
     token = made.stdout.strip()
     parts = split_token(token)
     assert parts is not None
     listed = gristmill("keys", "list", env=environment).stdout
     assert parts[0] in listed
-    assert "ann" in listed
+    assert "(ci of ann)" in listed
     assert parts[1] not in listed, "a secret is shown once"
     assert gristmill("keys", "revoke", parts[0], env=environment).returncode == 0
     assert gristmill("keys", "list", env=environment).stdout == ""

@@ -104,7 +104,7 @@ def _encodings(folder: Path) -> tuple[Right, dict[str, float]]:
 
 
 def _encoding(path: Path) -> Answer:
-    return {"encoding": find_encoding(path.read_bytes(), None, unicode_only=False)[0]}
+    return {"encoding": find_encoding(path.read_bytes(), None, unicode_only=False).encoding}
 
 
 def _gives_back(one: Encoded, encoding: str | None) -> bool:

@@ -1,6 +1,7 @@
 """Small datasets end to end: claim, executor process, S3, result, commit; beside Celery, pandas, boto3 on the same S3.
 
-Files of 1,000 rows, jobs waiting before the worker starts, two processes that compute on either side.
+Files of 1,000 rows, jobs waiting before the worker starts, two processes that compute on either side. `floor` are two
+warm processes with the same work of `normalize` and nothing around them, with one object as a result and with three.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import random
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -29,6 +31,9 @@ from gristmill.objects import ObjectStore
 from gristmill.settings import Settings, load_settings
 
 TASKS = Path(__file__).parent / "usual" / "tasks.py"
+FLOOR = Path(__file__).parent / "usual" / "floor.py"
+# Objects that a result of `normalize` has: with us the table, the fitted parameters and the report.
+OBJECTS = {"one object": 1, "three objects": 3}
 FILES, ROWS, JOBS = 50, 1000, 1500
 KINDS = {"metrics": b"{}", "normalize": b'{"steps": [{"op": "scale", "method": "zscore"}]}'}
 OWNER = "bench"
@@ -40,6 +45,9 @@ SELECT count(*) FILTER (WHERE status = 'completed')::int AS done,
     array_agg(extract(epoch FROM finished_at)::float8 ORDER BY finished_at) AS ends
 FROM jobs WHERE kind = $1
 """
+
+# The first file of a dataset is its only part.
+PARTS = "SELECT manifest -> 'files' -> 0 ->> 'key' AS key FROM datasets"
 
 
 def measure(folder: Path, options: argparse.Namespace) -> Found:
@@ -54,6 +62,8 @@ def measure(folder: Path, options: argparse.Namespace) -> Found:
                 asyncio.run(enqueue(settings, kind, list(keys)))
                 rates.setdefault(("gristmill", kind), []).append(work(settings, kind, JOBS))
                 rates.setdefault(("usual", kind), []).append(usual(folder, endpoints, kind, list(keys.values())))
+            for written, objects in OBJECTS.items():
+                rates.setdefault((f"floor, {written}", "normalize"), []).append(floor(settings, objects))
     lines = ["| files of 1,000 rows, two computing processes | jobs/s |", "|---|---:|"]
     lines += [f"| {who}, {kind} | {median(found):,.0f} |" for (who, kind), found in rates.items()]
     ratios = [
@@ -149,6 +159,24 @@ async def _done(settings: Settings, kind: str, jobs: int) -> list[float]:
             if told["done"] == jobs:
                 return list(told["ends"])
             await asyncio.sleep(0.1)
+
+
+def floor(settings: Settings, objects: int) -> float:
+    """Jobs per second of two processes that only do the work, once they are warm."""
+    keys = "\n".join(asyncio.run(_parts(settings))).encode()
+    command = [sys.executable, str(FLOOR), str(JOBS // 2), str(objects)]
+    environment = {**os.environ, **settings.environment()}
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe) for _ in range(2)]
+    with ThreadPoolExecutor() as pool:
+        told = list(pool.map(lambda process: process.communicate(keys, timeout=300)[0], processes))
+    assert not any(process.returncode for process in processes)
+    return rate_of(sorted(float(line) for lines in told for line in lines.split()))
+
+
+async def _parts(settings: Settings) -> list[str]:
+    async with Database.open(settings) as database, database.driver() as driver:
+        return [record["key"] for record in await driver.fetch(PARTS)]
 
 
 def usual(folder: Path, endpoints: embedded.Endpoints, kind: str, keys: list[str]) -> float:

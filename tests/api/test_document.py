@@ -15,6 +15,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from gristmill.api import examples
+from gristmill.api.links import LINKS
 from gristmill.domain.pointer import escape
 from tests.api.serving import serving
 from tests.worker.dropped_in import dropped_in
@@ -131,3 +132,18 @@ def test_names_of_operations_are_fit_for_generated_code(told: dict[str, Any]) ->
     tags = {tag["name"] for tag in told["tags"]}
     used = [operation["tags"] for operations in told["paths"].values() for operation in operations.values()]
     assert all(len(names) == 1 and names[0] in tags for names in used)
+
+
+def test_links_lead_to_operations_and_fill_their_paths(told: dict[str, Any]) -> None:
+    by_id = {
+        operation["operationId"]: (path, operation)
+        for path, operations in told["paths"].items()
+        for operation in operations.values()
+    }
+    for (name, status), leads_to in LINKS.items():
+        links = by_id[name][1]["responses"][status]["links"]
+        assert links.keys() == leads_to.keys()
+        for link in links.values():
+            path, _ = by_id[link["operationId"]]
+            assert link["parameters"].keys() == set(re.findall(r"\{(\w+)\}", path))
+    assert {"redeliver", "abortUpload"} <= {target for leads_to in LINKS.values() for target in leads_to}

@@ -7,6 +7,7 @@ import httpx
 import polars as pl
 import pytest
 
+from gristmill.api.reading import PAGE_BYTES
 from gristmill.db.engine import Database
 from gristmill.ingest.rejects import SCHEMA
 from gristmill.objects import ObjectStore
@@ -51,6 +52,24 @@ async def test_rejected_rows_of_one_reason(client: httpx.AsyncClient, made: dict
     assert (await client.get(path, params={"reason": "bad luck"})).status_code == 422
     # None of them is a row of the dataset.
     assert (await read(client, made["links"]["rows"]))["rows"] == [[1], [2]]
+
+
+async def test_rejected_rows_of_a_wide_table_come_in_pages_of_bounded_size(
+    client: httpx.AsyncClient, database: Database, store: ObjectStore, settings: Settings
+) -> None:
+    rows = [(line, None, "extra cells", f"{line}," + "0.123," * 10_000) for line in range(2, 302)]
+    rejected = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    dataset = await upload(client)
+    await make_readable(database, store, settings, dataset, pl.DataFrame({"a": [1, 2]}), rejected=rejected)
+    found: list[int] = []
+    query: dict[str, Any] = {"limit": 500}
+    while len(found) < len(rows):
+        page = await client.get(f"/datasets/{dataset['id']}/rejects", params=query)
+        assert len(page.content) < 2 * PAGE_BYTES
+        found += [item["line"] for item in page.json()["items"]]
+        query["cursor"] = page.json().get("next")
+    assert found == [line for line, *_ in rows]
+    assert query["cursor"] is None
 
 
 async def test_rejected_rows_can_be_downloaded(client: httpx.AsyncClient, made: dict[str, Any]) -> None:

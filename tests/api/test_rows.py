@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from gristmill.api.reading import PAGE_BYTES
 from gristmill.api.rejects import RejectPage
 from gristmill.api.rows import RowPage
 from gristmill.api.tables import TableType
@@ -191,6 +192,15 @@ async def test_a_wide_dataset_is_read_in_pages_of_bounded_size(
         query["cursor"] = page["next"]
     assert_frame_equal(pl.DataFrame(found, schema=whole.schema, orient="row"), whole)
     assert peak_kib(served.pid) < 350_000, f"{peak_kib(served.pid)} KiB"
+    chosen = {"columns": ["c1999", "c7"], "first_row": 600, "limit": 500}
+    some = await read(client, path, **chosen)
+    assert [column["name"] for column in some["columns"]] == chosen["columns"]
+    assert some["rows"] == [list(row) for row in whole.select("c1999", "c7")[600:1100].rows()]
+    for accept in (TableType.CSV, TableType.ARROW, TableType.NDJSON):
+        told = await client.get(path, params={"limit": 500}, headers={"Accept": accept})
+        assert told.status_code == 200
+        assert len(told.content) < 4 * PAGE_BYTES, (accept, len(told.content))
+        assert "next" in told.links
 
 
 async def test_what_can_not_be_read_says_why(
@@ -247,6 +257,15 @@ async def test_a_result_is_read_as_a_dataset_is(
     page = await read(client, link, limit=5)
     last = await read(client, link, limit=5, cursor=page["next"])
     assert [row for (row,) in page["rows"] + last["rows"]] == list(range(6))
+    wide = pl.DataFrame({f"c{place}": range(place, place + 900) for place in range(2000)})
+    body["params"] = {"steps": [{"op": "drop_duplicates", "keep": "last"}]}
+    other = (await client.post("/jobs", json=body)).raise_for_status().json()["id"]
+    await complete_with(database, store, settings, other, wide)
+    first = await read(client, f"/jobs/{other}/result/rows", limit=500)
+    assert 100 < len(first["rows"]) < 500
+    assert len(first["columns"]) == 2000
+    some = await read(client, f"/jobs/{other}/result/rows", columns="c1500", first_row=899)
+    assert some["rows"] == [[2399]]
     # The ingest is a job too: its rows are those of the dataset.
     ingest = (await client.get("/jobs", params={"kind": "ingest", "limit": 1})).json()["items"][0]["id"]
     assert (await read(client, f"/jobs/{ingest}/result/rows"))["total_rows"] == 6

@@ -15,7 +15,7 @@ from tests.e2e.system import System
 UNKNOWN = re.compile(r"^Unsupported content type (?:text|application)/(?!json$|octet-stream$)\S+$")
 
 
-async def test_a_generated_client_drives_the_whole_flow(system: System, tmp_path: Path) -> None:
+async def test_a_generated_client_drives_the_whole_flow(system: System, token: str, tmp_path: Path) -> None:
     (tmp_path / "openapi.json").write_text(json.dumps(await document(system)), "utf-8")
     told = await run(
         *("openapi-python-client", "generate", "--path", "openapi.json"),
@@ -28,4 +28,4 @@ async def test_a_generated_client_drives_the_whole_flow(system: System, tmp_path
     shutil.copy(Path(__file__).with_name("python") / "flow.py", tmp_path)
     # The template of the client's own module has flaws of types; its models and calls have none, as they are used.
     await run(sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "flow.py", folder=tmp_path)
-    await run(sys.executable, "-W", "error", "flow.py", system.url, folder=tmp_path)
+    await run(sys.executable, "-W", "error", "flow.py", system.url, token, folder=tmp_path)

@@ -17,7 +17,7 @@ MISSING = "there is no npm on this machine, so the TypeScript client was not tri
 UNREACHED = "npm can't fetch what it needs, so the TypeScript client was not tried"
 
 
-async def test_a_generated_client_drives_the_whole_flow(system: System, tmp_path: Path) -> None:
+async def test_a_generated_client_drives_the_whole_flow(system: System, token: str, tmp_path: Path) -> None:
     if shutil.which("npm") is None:
         pytest.skip(MISSING)
     folder = tmp_path / "typescript"
@@ -32,4 +32,4 @@ async def test_a_generated_client_drives_the_whole_flow(system: System, tmp_path
         pytest.skip(UNREACHED)
     await run("npx", "--no", "openapi-typescript", "openapi.json", "--output", "gristmill.d.ts", folder=folder)
     await run("npx", "--no", "tsc", folder=folder)
-    assert (await run("node", "out/flow.js", system.url, folder=folder)).endswith("the flow is complete\n")
+    assert (await run("node", "out/flow.js", system.url, token, folder=folder)).endswith("the flow is complete\n")

@@ -36,6 +36,16 @@ async def test_it_is_part_of_the_callers_transaction(database: Database) -> None
     assert types == ["created", "claimed", "completed"]
 
 
+async def test_the_version_of_the_kind_is_told_only_where_the_caller_knows_it(database: Database) -> None:
+    dataset_id = await new_dataset(database)
+    unsaid = await call(database, dataset_id)
+    async with database.driver() as driver:
+        said = await driver.fetchval(
+            "SELECT gristmill_enqueue($1, 'metrics', $2, kind_version => 3)", OWNER, dataset_id
+        )
+    assert [(await look(database, job_id)).kind_version for job_id in (unsaid, said)] == [0, 3]
+
+
 async def test_it_wakes_workers_with_the_lane(database: Database) -> None:
     dataset_id = await new_dataset(database)
     heard: asyncio.Queue[str] = asyncio.Queue()

@@ -17,6 +17,7 @@ D, T = dt.date, dt.datetime
 EITHER_DECIMAL = "column 1: its numbers may have decimals or thousands; it is kept as text (decimal says)"
 EITHER_ORDER = "column 1: its dates may have the day or the month first; it is kept as text (date_order says)"
 MIXED_SIGNS = "column 1: its numbers have different signs of currency or percent; it is kept as text"
+BRACKETS = "column 1: numbers in brackets are read as negative"
 HALF = "column 1: 50.0 % of cells are numbers; it is kept as text"
 # The cells of a column as they stand, options, the values, the warnings.
 CASES: dict[str, tuple[list[str], dict[str, Any], list[Any], list[str]]] = {
@@ -51,6 +52,16 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[Any], list[str]]] = {
     "groups of the wrong size": (["12,34.5", "1"], {}, ["12,34.5", "1"], [HALF]),
     "two separators in one number": (["1,234.567,8", "1"], {}, ["1,234.567,8", "1"], [HALF]),
     "exponents beside groups": (["1e-5", "1,234.5", "-2E3"], {}, [1e-5, 1234.5, -2000.0], []),
+    "brackets for negative": (
+        ["(1,234.50)", "7", "($2.00)"],
+        {},
+        ["(1,234.50)", "7", "($2.00)"],
+        [MIXED_SIGNS],
+    ),
+    "brackets for negative, one sign": (["(1,234.50)", "7.00"], {}, [-1234.5, 7.0], [BRACKETS]),
+    "brackets alone": (["(1)", "(2)"], {}, ["(1)", "(2)"], []),
+    "minus behind": (["5.00-", "3.00", "1,234.5-"], {}, [-5.0, 3.0, -1234.5], []),
+    "groups of two, as in India": (["1,23,456.50", "12,34,567"], {}, [123456.5, 1234567.0], []),
     "minus sign": (["−1,5", "2,5"], {}, [-1.5, 2.5], []),
     "percent": (["12%", "3.5 %"], {}, [12.0, 3.5], ["column 1: the sign % is taken off its numbers: 12 % is 12"]),
     "euro": (["1.234,50 €", "-2 €"], {}, [1234.5, -2.0], ["column 1: the sign € is taken off its numbers"]),
@@ -92,6 +103,14 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[Any], list[str]]] = {
         [D(2024, 1, 31), D(2024, 2, 1), D(2024, 3, 5)],
         [],
     ),
+    "month in words without a comma": (["Jan 5 2024", "March 12 2024"], {}, [D(2024, 1, 5), D(2024, 3, 12)], []),
+    "halves of the day": (
+        ["1/2/2024 3:45 PM", "12/31/2024 12:05:10am"],
+        {},
+        [T(2024, 1, 2, 15, 45), T(2024, 12, 31, 0, 5, 10)],
+        [],
+    ),
+    "no such half": (["1/2/2024 13:45 PM", "12/31/2024 1:05 PM"], {}, ["1/2/2024 13:45 PM", "12/31/2024 1:05 PM"], []),
     "two digits of a year": (["31.12.24"], {}, ["31.12.24"], []),
     "a format told": (["31.12.24", "01.02.99"], {"date_formats": ["%d.%m.%y"]}, [D(2024, 12, 31), D(1999, 2, 1)], []),
     "a format of a time told": (["20240131T1015"], {"date_formats": ["%Y%m%dT%H%M"]}, [T(2024, 1, 31, 10, 15)], []),

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import BadData
-from gristmill.ingest.csv_dialect import SECOND_HEADER, find_shape
+from gristmill.ingest.csv_dialect import IN_WORDS, PERIODS_ABOVE, SECOND_HEADER, find_shape
 from gristmill.ingest.csv_records import Dialect, records
 from gristmill.ingest.options import IngestOptions, Limits
 from tests.ingest.folder import Load
@@ -77,6 +77,74 @@ CASES = {
         "address\n1 Main St, Ames, IA\n2 Oak St, Ames, IA\n", {"address": ["1 Main St, Ames, IA", "2 Oak St, Ames, IA"]}
     ),
     "half a header": Case("a,,,\n1,2,3,4\n", {"a": [1], "column_2": [2], "column_3": [3], "column_4": [4]}),
+    "a sentence as title": Case(
+        "Made by the tool, version 3, on Monday\nid,name,x,y\n1,a,2,3\n4,b,5,6\n",
+        {
+            "id": [1, 4],
+            "name": ["a", "b"],
+            "x": [2, 5],
+            "y": [3, 6],
+        },
+        warnings=[LEFT_OUT.format(1)],
+    ),
+    "more notes than rows": Case(
+        "Station 17\nMade: by Ann\nStart: 10:00\nInterval: 10 s\n\nData:\nid;name;x\n1;a;0,5\n2;b;1,5\n",
+        {"id": [1, 2], "name": ["a", "b"], "x": [0.5, 1.5]},
+        dialect={"delimiter": ";", "preamble_lines": 5},
+    ),
+    "the same table twice, with titles": Case(
+        "Table 1\n" + ROWS + "\nTable 2\n" + ROWS,
+        {"id": [1, 2, 3] * 2, "name": ["ada", "bob", "eve"] * 2, "x": [0.5, 1.5, 2.5] * 2},
+        rejected=[(7, None, "repeated header", "Table 2"), (8, None, "repeated header", "id,name,x")],
+    ),
+    "files behind each other with their marks": Case(
+        "\ufeffa,b\n1,2\n\ufeffa,b\n3,4\n",
+        {"a": [1, 3], "b": [2, 4]},
+        rejected=[(3, None, "repeated header", "\ufeffa,b")],
+    ),
+    "quotes after spaces": Case(
+        'id, "name", note\n1, "x, y", z\n2, "w", v\n',
+        {"id": [1, 2], "name": ["x, y", "w"], "note": ["z", "v"]},
+        warnings=["Quotes stand after a space: spaces at the beginning of cells are left out"],
+    ),
+    "two pipes and one in a cell": Case(
+        "a||b\n1||x\n2||y|z\n3||w\n4||v\n5||u\n",
+        {"a": [1, 2, 3, 4, 5], "b": ["x", "y|z", "w", "v", "u"]},
+        dialect={"delimiter": "||"},
+    ),
+    "a NUL in a short text": Case("id,name\n1,a\0b\n2,c\n", {"id": [1, 2], "name": ["a\0b", "c"]}),
+    "words in rows": Case("id x\n1 2\n3 4\n", {"id x": ["1 2", "3 4"]}, warnings=[IN_WORDS]),
+    "words in sentences": Case("say\nto be 1\nor not\n", {"say": ["to be 1", "or not"]}, dialect={"delimiter": None}),
+    "years as names": Case(
+        "country,2019,2020\nFrance,1.5,2\nSpain,4.5,5\n",
+        {"country": ["France", "Spain"], "2019": [1.5, 4.5], "2020": [2, 5]},
+        warnings=[PERIODS_ABOVE],
+    ),
+    "years as names below a title": Case(
+        "Population\ncountry,2019,2020\nFrance,15,2\nSpain,45,5\n",
+        {"country": ["France", "Spain"], "2019": [15, 45], "2020": [2, 5]},
+    ),
+    "years as names, and a number that looks like one": Case(
+        "country,2019,2020\na,15,2\nb,45,2015\nc,1,2\n",
+        {"country": ["a", "b", "c"], "2019": [15, 45, 1], "2020": [2, 2015, 2]},
+    ),
+    "years and nothing else": Case("2020,2019,2018\n1,2,3\n4,5,6\n", {"2020": [1, 4], "2019": [2, 5], "2018": [3, 6]}),
+    "months as names, with an empty corner": Case(
+        ",01.2024,02.2024\na,1,2\nb,3,4\n", {"column_1": ["a", "b"], "01.2024": [1, 3], "02.2024": [2, 4]}
+    ),
+    "days as names": Case(
+        "item,2024-01-31,2024-02-29\na,1,2\nb,3,4\n", {"item": ["a", "b"], "2024-01-31": [1, 3], "2024-02-29": [2, 4]}
+    ),
+    "years as values": Case(
+        "France,2019,2020\nSpain,2018,2021\n",
+        {"column_1": ["France", "Spain"], "column_2": [2019, 2018], "column_3": [2020, 2021]},
+    ),
+    "numbers of no step": Case(
+        "x,2019,2031,2020\ny,4,5,6\n",
+        {"column_1": ["x", "y"], "column_2": [2019, 4], "column_3": [2031, 5], "column_4": [2020, 6]},
+    ),
+    "one year": Case("x,2019\ny,4\n", {"column_1": ["x", "y"], "column_2": [2019, 4]}),
+    "numbers without a header": Case("1,2\n3,4\n", {"column_1": [1, 3], "column_2": [2, 4]}),
     "units below the names": Case(
         "t,v\ns,km\n1,5\n2,6\n3,7\n",
         {"t": ["s", "1", "2", "3"], "v": ["km", "5", "6", "7"]},

@@ -1,14 +1,17 @@
 """Text in any encoding becomes the same table: found out, or as declared, whatever the pieces it comes in."""
 
 import codecs
-from typing import Any
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gristmill.ingest.encoding import find_encoding, guess_utf16, to_utf8
+from gristmill.ingest.encoding import find_encoding, guess_wide, to_utf8
 from gristmill.ingest.invisible import SIGNS, Invisible
+from gristmill.ingest.options import CODECS, Encoding
 from tests.ingest.folder import Load
 
 LATIN = "id,näme\n1,Zoë\n2,Ann\n"
@@ -22,6 +25,10 @@ FOUND: dict[str, tuple[bytes, dict[str, list[Any]], str, bool]] = {
     "UTF-8 with mark": (codecs.BOM_UTF8 + LATIN.encode(), LATIN_TABLE, "utf-8", True),
     "UTF-16 LE with mark": (codecs.BOM_UTF16_LE + LATIN.encode("utf-16-le"), LATIN_TABLE, "utf-16-le", True),
     "UTF-16 BE with mark": (codecs.BOM_UTF16_BE + LATIN.encode("utf-16-be"), LATIN_TABLE, "utf-16-be", True),
+    "UTF-32 LE with mark": (codecs.BOM_UTF32_LE + LATIN.encode("utf-32-le"), LATIN_TABLE, "utf-32-le", True),
+    "UTF-32 BE with mark": (codecs.BOM_UTF32_BE + LATIN.encode("utf-32-be"), LATIN_TABLE, "utf-32-be", True),
+    "UTF-32 LE": (CHINESE.encode("utf-32-le"), CHINESE_TABLE, "utf-32-le", False),
+    "UTF-32 BE": (LATIN.encode("utf-32-be"), LATIN_TABLE, "utf-32-be", False),
     "UTF-16 LE": (LATIN.encode("utf-16-le"), LATIN_TABLE, "utf-16-le", False),
     "UTF-16 BE": (LATIN.encode("utf-16-be"), LATIN_TABLE, "utf-16-be", False),
     "UTF-16 LE, Cyrillic": (CYRILLIC.encode("utf-16-le"), CYRILLIC_TABLE, "utf-16-le", False),
@@ -39,7 +46,14 @@ DECLARED: dict[str, tuple[bytes, dict[str, list[Any]]]] = {
     "gb18030": (CHINESE.encode("gb18030"), CHINESE_TABLE),
     "shift-jis": ("都市\n東京\n".encode("shift-jis"), {"都市": ["東京"]}),
     "utf-16-le": (LATIN.encode("utf-16-le"), LATIN_TABLE),
+    "utf-32-le": (LATIN.encode("utf-32-le"), LATIN_TABLE),
+    "windows-1253": ("πόλη\nΑθήνα\n".encode("cp1253"), {"πόλη": ["Αθήνα"]}),
+    "cp866": (CYRILLIC.encode("cp866"), CYRILLIC_TABLE),
+    "euc-kr": ("도시\n서울\n똠방\n".encode("cp949"), {"도시": ["서울", "똠방"]}),
+    "big5": ("城市\n臺北\n".encode("big5"), {"城市": ["臺北"]}),
 }
+LANGUAGES = tomllib.loads((Path(__file__).parent / "cases" / "languages.toml").read_text())["table"]
+TABLES = [(table, encoding) for table in LANGUAGES for encoding in table["encodings"]]
 
 
 @pytest.mark.parametrize("case", FOUND.values(), ids=FOUND.keys())
@@ -57,6 +71,38 @@ def test_a_declared_encoding_is_taken(load: Load, encoding: str) -> None:
     assert loaded.frame.to_dict(as_series=False) == columns
     assert loaded.dialect["encoding"] == encoding
     assert loaded.ingested.warnings == ()
+
+
+@pytest.mark.parametrize(("table", "encoding"), TABLES, ids=[f"{table['language']}, {name}" for table, name in TABLES])
+def test_a_text_of_any_language_comes_back_and_says_that_it_was_guessed(
+    load: Load, table: dict[str, Any], encoding: str
+) -> None:
+    text = table["text"].removeprefix("\n")
+    loaded = load(text.encode(CODECS.get(encoding, encoding)))  # type: ignore[call-overload]  # by any name
+    plain = load(text.encode())
+    assert loaded.frame.equals(plain.frame)
+    assert loaded.frame.row(0)[1] == table["first"]
+    found = loaded.dialect["encoding"]
+    assert (found == "windows-1252") == (encoding == "windows-1252")
+    warning = loaded.ingested.warnings[0]
+    assert warning.startswith(f"The text is not UTF-8: it was read as {found}")
+    assert loaded.dialect["encoding_confidence"] in ("likely", "unsure")
+    assert ("unsure" in warning) == (loaded.dialect["encoding_confidence"] == "unsure")
+    assert all(other in warning for other in loaded.dialect["encoding_alternatives"])
+    assert not any(warning.startswith("The text is not UTF-8") for warning in plain.ingested.warnings)
+
+
+def test_letters_that_make_no_words_are_read_as_something_that_is_unsure(load: Load) -> None:
+    rows = (b"%d,%c%c\x81x%c\n" % (row, 0x80 + row, 0xFE - row, 0xA1 + row) for row in range(40))
+    data = b"id,name\n0,Ann\n" + b"".join(rows)
+    loaded = load(data)
+    assert loaded.dialect["encoding_confidence"] == "unsure"
+    assert "unsure: look at the words" in loaded.ingested.warnings[0]
+
+
+def test_every_encoding_that_can_be_told_is_known_to_the_decoder() -> None:
+    for name in get_args(Encoding):
+        assert b"".join(to_utf8(iter(["a;1\n".encode(CODECS.get(name, name))]), name, b"")) == b"a;1\n"
 
 
 def test_ndjson_in_utf16(load: Load) -> None:
@@ -104,7 +150,7 @@ def test_invisible_characters_are_counted_across_pieces(text: str, size: int) ->
 @settings(max_examples=200, deadline=None)
 @given(
     text=st.text(alphabet=st.characters(codec="cp1252"), max_size=60),
-    encoding=st.sampled_from(["utf-8", "utf-16-le", "utf-16-be", "windows-1252"]),
+    encoding=st.sampled_from(["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "windows-1252"]),
     size=st.integers(1, 9),
 )
 def test_pieces_do_not_matter_to_transcoding(text: str, encoding: Any, size: int) -> None:
@@ -120,7 +166,7 @@ def test_pieces_do_not_matter_to_transcoding(text: str, encoding: Any, size: int
 @example(b"\0\xd8\0\xd8\0\xd8")
 @example(bytes(range(256)))
 def test_any_bytes_have_an_encoding(data: bytes) -> None:
-    encoding, mark = find_encoding(data, None, unicode_only=False)
-    assert data.startswith(mark)
-    b"".join(to_utf8(iter([data]), encoding, mark))
-    assert guess_utf16(data) in {None, "utf-16-le", "utf-16-be"}
+    found = find_encoding(data, None, unicode_only=False)
+    assert data.startswith(found.mark)
+    b"".join(to_utf8(iter([data]), found.encoding, found.mark))
+    assert guess_wide(data) in {None, "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"}

@@ -1,12 +1,15 @@
 """Params and columns that do not fit are refused before any data is read, and each fault points at its place."""
 
+from collections.abc import Iterator, Mapping
 from datetime import date
+from typing import Any
 
 import msgspec
 import polars as pl
 import pytest
 
 from gristmill.errors import InvalidRequest
+from gristmill.processors import describe
 from gristmill.processors.contract import decode_params
 from tests.processors.folder import KINDS, columns_of
 
@@ -142,3 +145,26 @@ def test_nothing_numeric_is_told(kind: str, params: object) -> None:
     processor = KINDS[kind]
     with pytest.raises(InvalidRequest):
         processor.plan(columns_of(FRAME.select("s")), decode_params(processor, msgspec.json.encode(params)))
+
+
+def undescribed(schema: Mapping[str, Any]) -> Iterator[str]:
+    """The params of a kind that say nothing of themselves, where a form or a reader of the docs would look."""
+    for name, inner in {"params": schema, **schema.get("$defs", {})}.items():
+        for param, told in inner.get("properties", {}).items():
+            if param != "op" and not told.get("description"):
+                yield f"{name}.{param}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_param_has_a_description(kind: str) -> None:
+    described = describe(KINDS[kind])["params_schema"]
+    assert isinstance(described, dict)
+    assert list(undescribed(described)) == []
+
+
+def test_a_param_without_a_description_is_found() -> None:
+    inner = {"properties": {"op": {"enum": ["x"]}, "told": {"description": "It is."}, "bare": {"type": "string"}}}
+    assert list(undescribed({"properties": {"top": {"$ref": "…"}}, "$defs": {"Inner": inner}})) == [
+        "params.top",
+        "Inner.bare",
+    ]

@@ -60,6 +60,13 @@ ACCESS: Final[dict[str, Scope | None]] = {
     "deleteWebhook": Scope.WRITE,
     "listDeliveries": Scope.READ,
     "redeliver": Scope.WRITE,
+    # Keys, of all owners
+    "whoAmI": Scope.READ,
+    "createKey": Scope.ADMIN,
+    "listKeys": Scope.ADMIN,
+    "getKey": Scope.ADMIN,
+    "revokeKey": Scope.ADMIN,
+    "rotateKey": Scope.ADMIN,
     # Queue
     "getQueue": Scope.READ,
     "getQueueHistory": Scope.READ,

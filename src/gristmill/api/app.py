@@ -20,7 +20,7 @@ from litestar.routes import HTTPRoute
 from litestar.routes.base import BaseRoute
 
 from gristmill import metrics, tracing
-from gristmill.api import batch, console, datasets, health, jobs, pages, processors, queue, schedules, webhooks
+from gristmill.api import batch, console, datasets, health, jobs, keys, pages, processors, queue, schedules, webhooks
 from gristmill.api.access import check_access
 from gristmill.api.auth import Caller, Gate, authenticated, refuse_open_door
 from gristmill.api.bodies import JsonRequest
@@ -34,6 +34,7 @@ from gristmill.api.examples import with_examples
 from gristmill.api.headers import IS_HEAD, add_headers
 from gristmill.api.kinds import with_kinds
 from gristmill.api.limits import Quotas, Rates
+from gristmill.api.links import with_links
 from gristmill.api.live import Live, feeds, follow_jobs, follow_queue
 from gristmill.api.memory import return_garbage, return_large_buffers
 from gristmill.api.metrics import QueueFigures, Watched, get_metrics
@@ -150,6 +151,7 @@ def create_app(settings: Settings) -> Litestar:
             processors.routes(),
             schedules.routes(),
             webhooks.routes(),
+            *keys.routes(),
             *queue.routes(follow_queue),
             follow_jobs,
             health.routes(),
@@ -221,7 +223,8 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
             app.state.processors = discover()
             app.state.schema_head = await asyncio.to_thread(head_revision)
             document = completed(app.openapi_schema.to_schema(), app.plugins.get(Structs))
-            app.state.document = msgspec.json.encode(with_examples(with_kinds(document, app.state.processors)))
+            document = with_links(with_examples(with_kinds(document, app.state.processors)))
+            app.state.document = msgspec.json.encode(document)
             app.state.methods = {route.path_format: ", ".join(route.methods) for route in app.routes if route.methods}
             await store.warm()
             return_garbage()

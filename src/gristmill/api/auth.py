@@ -103,6 +103,10 @@ class Gate:
         if self._refusals.due(UNKNOWN):
             log.warning("key.refused", key_id=UNKNOWN, reason=UNKNOWN)
 
+    def close(self) -> None:
+        """The first key was made here: from now on everybody is asked for one."""
+        self._keys_exist = True
+
     async def _open(self) -> bool:
         if not self._loopback_only:
             return False

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from gristmill import metrics
 from gristmill.api.datasets import Dataset, dataset_of, found_dataset, job_links, validators
-from gristmill.api.document import DatasetId
+from gristmill.api.document import UploadId
 from gristmill.api.problems import documented
 from gristmill.db.datasets import commit_upload, get_dataset
 from gristmill.db.engine import Database
@@ -54,7 +54,7 @@ EXAMPLE = {"parts": [{"number": 1, "etag": '"9bb58f26192e4ba00f01e2e7b136bbd8"'}
     response_description="Stored, and `validating`; `links.ingest_job` reads it.",
 )
 async def complete_upload(
-    dataset_id: DatasetId,
+    dataset_id: UploadId,
     data: Annotated[
         Completion,
         BodyKwarg(

@@ -36,6 +36,10 @@ JobId = Annotated[UUID, PathParameter(description="The job's id.", examples=[Exa
 DatasetId = Annotated[
     UUID, PathParameter(description="The dataset's id.", examples=[Example(value=str(examples.DATASET_ID))])
 ]
+# Under the name that the dataset is going to have.
+UploadId = Annotated[
+    UUID, PathParameter(description="The upload's id.", examples=[Example(value=str(examples.UPLOAD_ID))])
+]
 
 ROUTER_PATH = "/schema"
 SCHEMAS = "#/components/schemas/"
@@ -57,6 +61,9 @@ TAGS = [
     Tag("Schedules", "Jobs that are submitted again and again."),
     Tag("Webhooks", "Where the ends of jobs are told, and what was told there."),
     Tag("Processors", "The kinds of jobs."),
+    Tag(
+        "Keys", "Who may use this, and for what. All but `whoAmI` need the scope admin, which reaches all owners' keys."
+    ),
     Tag("Queue", "What waits, who works, and what an operator limits. Limits and pauses need the scope admin."),
     Tag("Health", "For load balancers and the like. No key is needed."),
 ]

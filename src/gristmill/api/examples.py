@@ -5,10 +5,12 @@ from uuid import UUID
 
 DATASET_ID = UUID("01900000-0000-7000-8000-0000000000d5")
 JOB_ID = UUID("01900000-0000-7000-8000-00000000010b")
+UPLOAD_ID = UUID("01900000-0000-7000-8000-0000000000a1")
 
 SCHEDULE_ID = UUID("01900000-0000-7000-8000-00000000005c")
 WEBHOOK_ID = UUID("01900000-0000-7000-8000-00000000003b")
 DELIVERY_ID = UUID("01900000-0000-7000-8000-0000000000de")
+KEY_ID, NEW_KEY_ID = "k0example0id", "k1example1id"
 
 JOB = {"kind": "metrics", "dataset_id": str(DATASET_ID), "params": {}}
 CSV = "city,temperature\nOslo,4.5\nLima,19\nCairo,\n"
@@ -55,7 +57,7 @@ _SUMMARY = {
     "links": {"self": f"/datasets/{DATASET_ID}", "rows": f"/datasets/{DATASET_ID}/rows"},
 }
 _UPLOAD = {
-    "id": str(DATASET_ID),
+    "id": str(UPLOAD_ID),
     "name": "readings.csv",
     "format": "csv",
     "size_bytes": 12_000_000,
@@ -64,7 +66,7 @@ _UPLOAD = {
     "parts": [{"number": 1, "size_bytes": 12_000_000, "url": "https://s3.example.org/part", "etag": None}],
     "urls_expire_at": _LATER,
     "expires_at": _LATER,
-    "links": {"self": f"/datasets/{DATASET_ID}/upload", "complete": f"/datasets/{DATASET_ID}/complete"},
+    "links": {"self": f"/datasets/{UPLOAD_ID}/upload", "complete": f"/datasets/{UPLOAD_ID}/complete"},
 }
 _DATASET = {
     **_SUMMARY,
@@ -167,6 +169,19 @@ _DELIVERY = {
     "created_at": _AT,
     "delivered_at": _LATER,
 }
+_KEY = {
+    "id": KEY_ID,
+    "owner": "ann",
+    "name": "nightly import",
+    "scopes": ["read", "write"],
+    "status": "active",
+    "created_at": _AT,
+    "expires_at": "2026-04-02T00:00:00Z",
+    "last_used_at": None,
+    "revoked_at": None,
+    "replaced_by": None,
+}
+_TOKEN = "gm_k0example0id_" + "0example" * 5 + "abc"
 _PROCESSOR = {
     "kind": "metrics",
     "version": 2,
@@ -231,8 +246,11 @@ ANSWERS: Final[dict[str, Any]] = {
     "JobList": {"items": [_JOB]},
     "JobPage": {"items": [_JOB]},
     "JobPlan": _PLAN,
+    "KeyInfo": _KEY,
+    "KeyPage": {"items": [_KEY]},
     "Limit": _LIMIT,
     "LimitList": {"items": [_LIMIT]},
+    "NewKey": {**_KEY, "key": _TOKEN},
     "ProblemDetails": _PROBLEM,
     "ProcessorDescription": _PROCESSOR,
     "ProcessorList": {"items": [_PROCESSOR]},
@@ -246,12 +264,19 @@ ANSWERS: Final[dict[str, Any]] = {
         "files": [{"name": "normalized-00000.parquet", **_FILE}],
         "report": {"rows": 3},
     },
+    "RotatedKey": {
+        **_KEY,
+        "id": NEW_KEY_ID,
+        "key": _TOKEN.replace(KEY_ID, NEW_KEY_ID),
+        "replaces": {**_KEY, "expires_at": _LATER, "replaced_by": NEW_KEY_ID},
+    },
     "Schedule": _SCHEDULE,
     "SchedulePage": {"items": [_SCHEDULE]},
     "Upload": _UPLOAD,
     "WebhookInfo": _WEBHOOK,
     "WebhookPage": {"items": [_WEBHOOK]},
     "WebhookWithSecret": {**_WEBHOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+    "WhoAmI": {"owner": "ann", "scopes": ["read", "write"], "key_id": KEY_ID},
     "WorkerList": {"items": [_WORKER]},
 }
 

@@ -64,7 +64,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     A retry is `pending` with the last attempt's `error`; a cancel under way is `running` with `cancel_requested_at`.
     With `waits_for_dataset` it starts when its dataset is ready; `waits_for` is the dataset or job it waits for.
-    With `reused_from` its result is, or will be, that of this identical job.
+    With `reused_from` its result is, or will be, that of this identical job. `kind_version` is that of the kind as the
+    job was put; 0: a program put it from SQL without saying.
     """
 
     id: UUID

@@ -29,7 +29,7 @@ KEPT_S = 5.0
 SHARE = 20
 UNROUTED = "none"
 ABORTED = "aborted"
-UNTRACED = ("/health/", "/metrics", "/assets/")
+UNTRACED = ("/health/", "/metrics", "/assets/", "/console/")
 MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
 SAMPLE = """# HELP gristmill_workers Workers that were heard of lately.
 # TYPE gristmill_workers gauge

@@ -10,7 +10,7 @@ from litestar.params import QueryParameter
 from msgspec import UNSET, UnsetType
 
 from gristmill.api.descriptions import PresignedUpload
-from gristmill.api.document import DatasetId, Moment
+from gristmill.api.document import Moment, UploadId
 from gristmill.api.expiry import checked_expiry
 from gristmill.api.formats import describe
 from gristmill.api.problems import documented
@@ -75,7 +75,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 )
 async def look_at_upload(
     *,
-    dataset_id: DatasetId,
+    dataset_id: UploadId,
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],
@@ -103,7 +103,7 @@ async def look_at_upload(
     response_description="It is gone, with the parts that had arrived.",
 )
 async def abort_upload(
-    dataset_id: DatasetId,
+    dataset_id: UploadId,
     database: NamedDependency[Database],
     store: NamedDependency[ObjectStore],
     settings: NamedDependency[Settings],

@@ -19,7 +19,7 @@ class DatasetProfile(msgspec.Struct, frozen=True, kw_only=True):
     """`rows_read == rows_loaded + rows_rejected`. `dialect` says how the original was read, `warnings` what was odd.
 
     Each of `columns` has `name`, `type`, `count` (values that are not null) and `nulls`, and more that depends on its
-    type. `figures` are of the whole table: `rows`, for one.
+    type, as the kind `metrics` tells it: `monotonic` and of times `gaps`, for two. `figures` are of the whole table.
     """
 
     dataset_id: UUID

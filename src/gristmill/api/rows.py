@@ -223,7 +223,6 @@ async def page_of(table: Table, wish: Wish, settings: Settings, reader: PageRead
     """Read one page and tell it. Raises InvalidRequest, InvalidCursor, and as `read_rows`."""
     names = _chosen(wish.columns, table.names)
     # Of this attempt's files and no others: a cursor outlives neither them nor the choice of columns.
-    # Of this attempt's files and no others: a cursor outlives neither them nor the choice of columns.
     paging = Paging(
         of=f"rows of {table.prefix}",
         path=table.path,

@@ -7,7 +7,7 @@ import typer
 
 from gristmill.cli.output import Json, write_json
 from gristmill.cli.server import DATA_FOLDER, DataFolder, owning, with_settings
-from gristmill.domain.key import KeyUse, Scope, make_key
+from gristmill.domain.key import MAX_NAME, KeyUse, Scope, make_key
 
 if TYPE_CHECKING:
     from gristmill.settings import Settings
@@ -17,6 +17,7 @@ def create(
     owner: Annotated[str, typer.Option(help="Whose datasets and jobs the key reaches.")],
     scope: Annotated[list[Scope] | None, typer.Option(help="May be given twice; default: read and write.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; default: never.")] = None,
+    name: Annotated[str, typer.Option(help="What it is for, for people to read.")] = "",
     data: DataFolder = DATA_FOLDER,
     *,
     as_json: Json = False,
@@ -24,14 +25,16 @@ def create(
     """Make an API key and print it, once: only its digest is kept."""
     from gristmill.db.keys import add_key
 
+    if len(name) > MAX_NAME:
+        raise typer.BadParameter(f"{MAX_NAME} characters at most", param_hint="--name")
     scopes = scope or [Scope.READ, Scope.WRITE]
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-    token, key = make_key(owner, scopes, expires_at=expires_at)
+    token, key = make_key(owner, scopes, expires_at=expires_at, name=name)
 
     async def work(settings: "Settings") -> None:
         async with owning(settings) as database:
             await add_key(database, key)
-        told = {"id": key.id, "owner": owner, "scopes": scopes, "expires_at": expires_at, "key": token}
+        told = {"id": key.id, "owner": owner, "name": name, "scopes": scopes, "expires_at": expires_at, "key": token}
         write_json(told) if as_json else typer.echo(token)
 
     with_settings(data, work)
@@ -58,6 +61,7 @@ def _document(use: KeyUse) -> dict[str, Any]:
     return {
         "id": key.id,
         "owner": key.owner,
+        "name": key.name,
         "scopes": key.scopes,
         "expires_at": key.expires_at,
         "last_used_at": use.last_used_at,
@@ -70,7 +74,8 @@ def _told(use: KeyUse) -> str:
     expiry = f"expires {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never expires"
     last = f"used {use.last_used_at:%Y-%m-%d %H}h" if use.last_used_at else "never used"
     replaced = f"  replaced by {use.replaced_by}" if use.replaced_by else ""
-    return f"{key.id}  {key.owner}  {','.join(key.scopes)}  {expiry}  {last}{replaced}"
+    named = f"  ({key.name})" if key.name else ""
+    return f"{key.id}  {key.owner}  {','.join(key.scopes)}  {expiry}  {last}{replaced}{named}"
 
 
 def rotate(

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from gristmill.client import datasets, jobs, live, results, uploads
+from gristmill.client import datasets, jobs, keys, live, results, uploads
 from gristmill.client.content import Source
 from gristmill.client.documents import (
     DatasetInfo,
@@ -13,13 +13,17 @@ from gristmill.client.documents import (
     JobChange,
     JobInfo,
     JobPlan,
+    KeyInfo,
     Kind,
+    NewKey,
     Profile,
     Queue,
     QueueChange,
     RejectedRow,
     ResultFile,
     ResultInfo,
+    RotatedKey,
+    WhoAmI,
     Worker,
 )
 from gristmill.client.errors import ProblemError, Unreachable
@@ -179,6 +183,39 @@ class AsyncClient:
         end; Opened before them, each time the stream begins.
         """
         return live.queue_changes(self._exchange)
+
+    async def who_am_i(self) -> WhoAmI:
+        """Whose datasets and jobs are reached, and what may be done."""
+        return await keys.who_am_i(self._exchange)
+
+    def keys(self, *, owner: str | None = None, status: str | None = None) -> AsyncIterator[KeyInfo]:
+        """API keys of all owners, newest first, fetched page by page as they are taken. For an admin."""
+        return keys.listed(self._exchange, owner=owner, status=status)
+
+    async def create_key(
+        self,
+        owner: str,
+        *,
+        scopes: Sequence[str] = ("read", "write"),
+        name: str = "",
+        expires_at: datetime | None = None,
+    ) -> NewKey:
+        """Make an API key. Its `key` is told this once."""
+        body = keys.request(owner=owner, scopes=list(scopes), name=name, expires_at=expires_at)
+        return await keys.create(self._exchange, body)
+
+    async def rotate_key(
+        self, key_id: str, *, overlap_s: int = 86_400, expires_at: datetime | None = None
+    ) -> RotatedKey:
+        """Make a key that takes over from another, which stays valid for so many seconds (3600 or more, if it is the
+        one in use). Without `expires_at` it expires as the old one would have. Raises Conflict: it was rotated already.
+        """
+        body = keys.request(overlap_s=overlap_s, expires_at=expires_at)
+        return await keys.rotate(self._exchange, key_id, body)
+
+    async def revoke_key(self, key_id: str) -> KeyInfo:
+        """End a key, from the next request on. Raises Conflict: it is the one in use."""
+        return await keys.revoke(self._exchange, key_id)
 
 
 class AsyncDataset(DatasetHandle):

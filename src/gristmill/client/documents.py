@@ -324,3 +324,48 @@ class Gone(msgspec.Struct, frozen=True):
 
 JobChange = Opened | JobInfo | Gone
 QueueChange = Opened | Queue | WorkerList | History
+
+
+class WhoAmI(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose datasets and jobs this client reaches, and what it may do. Without a `key_id` the server has no keys."""
+
+    owner: str
+    scopes: tuple[str, ...]
+    key_id: str | None = None
+
+
+class KeyInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key as it was when asked for: `active`, `expired` or `revoked`. One with `replaced_by` was rotated."""
+
+    id: str
+    owner: str
+    scopes: tuple[str, ...]
+    status: str
+    created_at: datetime
+    name: str = ""
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+    replaced_by: str | None = None
+
+
+class NewKey(KeyInfo, frozen=True, kw_only=True):
+    """A key that was just made; `key` is what to send, and told this once. It is not in the `repr`."""
+
+    key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r}, owner={self.owner!r}, key='…')"
+
+
+class RotatedKey(NewKey, frozen=True, kw_only=True):
+    """The key that takes over, and the old one, valid until its `expires_at`."""
+
+    replaces: KeyInfo | None = None
+
+    __repr__ = NewKey.__repr__
+
+
+class KeyPage(msgspec.Struct, frozen=True):
+    items: tuple[KeyInfo, ...]
+    next: str | None = None

@@ -108,14 +108,14 @@ SELECT given.place, {_COLUMNS} FROM given JOIN added ON added.id = given.id LEFT
 JOIN_LEADER = f"""
 WITH leader AS (
     UPDATE jobs SET awaited = true
-    WHERE owner = $1 AND reuse_key = $2 AND reused_from IS NULL AND status IN ('pending', 'running')
+    WHERE owner = $1 AND reuse_key = $13 AND reused_from IS NULL AND status IN ('pending', 'running')
     RETURNING id
 ), added AS (
     INSERT INTO jobs (owner, dataset_id, input_job_id, kind, kind_version, params, labels, priority, limit_key,
-        scheduled_at, max_attempts, timeout_s, webhook_id, sources, traceparent, reuse_key, reused_from, waits_for,
+        scheduled_at, max_attempts, timeout_s, reuse_key, webhook_id, sources, traceparent, reused_from, waits_for,
         blocked)
-    SELECT $1, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, coalesce($11, now()), $12, $13, $14, $15::jsonb, $16,
-        $2, id, id, true
+    SELECT $1, $2, $3, $4, $5, $6::jsonb, $7::jsonb, $8, $9, coalesce($10, now()), $11, $12, $13, $14, $15::jsonb, $16,
+        id, id, true
     FROM leader
     RETURNING *
 ), history AS (
@@ -192,7 +192,7 @@ async def _insert_reusing(driver: Driver, jobs: Sequence[NewJob], waits_for: Col
     rows: list[JobRow | None] = [None] * len(jobs)
     for _ in range(MOST_TRIES):
         missing = [n for n, row in enumerate(rows) if row is None]
-        columns = zip(*(_values(jobs[n], waits_for) for n in missing), strict=True)
+        columns = zip(*(_waiting(jobs[n], waits_for) for n in missing), strict=True)
         for place, *record in await driver.fetch(REUSING, jobs[0].owner, *map(list, columns)):
             rows[missing[place - 1]] = job_row(dict(zip(JOB_COLUMNS, record, strict=True)))
         for n in missing:
@@ -212,30 +212,12 @@ async def _hold(driver: Driver, owner: str, named: Collection[Source]) -> None:
 
 
 async def _insert_one(driver: Driver, job: NewJob, waits_for: Collection[UUID], statement: str = ONE) -> JobRow | None:
-    record = await driver.fetchrow(statement, job.owner, *_values(job, waits_for))
+    record = await driver.fetchrow(statement, job.owner, *_waiting(job, waits_for))
     return None if record is None else new_row(job, **record)
 
 
 async def _join_leader(driver: Driver, job: NewJob) -> JobRow | None:
-    record = await driver.fetchrow(
-        JOIN_LEADER,
-        job.owner,
-        job.reuse_key,
-        job.dataset_id,
-        job.input_job_id,
-        job.kind,
-        job.kind_version,
-        job.params.decode(),
-        job.labels.decode(),
-        job.priority,
-        job.limit_key,
-        job.scheduled_at,
-        job.max_attempts,
-        job.timeout_s,
-        job.webhook_id,
-        sources_of(job),
-        job.traceparent,
-    )
+    record = await driver.fetchrow(JOIN_LEADER, job.owner, *_given(job))
     return None if record is None else job_row(dict(record))
 
 
@@ -252,7 +234,11 @@ async def _unfinished(driver: Driver, owner: str, sources: Collection[UUID]) -> 
     return frozenset(source for source, status in found.items() if not status.final)
 
 
-def _values(job: NewJob, waits_for: Collection[UUID]) -> tuple[object, ...]:
+def _waiting(job: NewJob, waits_for: Collection[UUID]) -> tuple[object, ...]:
+    return (*_given(job), job.input_job_id if job.input_job_id in waits_for else None)
+
+
+def _given(job: NewJob) -> tuple[object, ...]:
     return (
         job.dataset_id,
         job.input_job_id,
@@ -269,5 +255,4 @@ def _values(job: NewJob, waits_for: Collection[UUID]) -> tuple[object, ...]:
         job.webhook_id,
         sources_of(job),
         job.traceparent,
-        job.input_job_id if job.input_job_id in waits_for else None,
     )

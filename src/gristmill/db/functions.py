@@ -5,11 +5,12 @@ from sqlalchemy import DDL, event
 from gristmill.db.models import Table
 
 # The data is locked until the caller commits, as in `db/enqueue.py`; params are checked by the worker that runs it.
+# Which version of a kind workers have is not known here: 0 says so, where the caller does not say either.
 ENQUEUE = """
 CREATE FUNCTION gristmill_enqueue(
     owner text, kind text, dataset_id uuid, params jsonb DEFAULT '{}', priority int DEFAULT 0,
     scheduled_at timestamptz DEFAULT now(), limit_key text DEFAULT '', max_attempts int DEFAULT 5,
-    timeout_s int DEFAULT 3600
+    timeout_s int DEFAULT 3600, kind_version int DEFAULT 0
 ) RETURNS uuid LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
@@ -25,9 +26,10 @@ BEGIN
     END IF;
     INSERT INTO jobs (owner, kind, kind_version, dataset_id, params, priority, scheduled_at, limit_key, max_attempts,
         timeout_s, blocked, waits_for)
-    VALUES (gristmill_enqueue.owner, gristmill_enqueue.kind, 1, gristmill_enqueue.dataset_id,
-        gristmill_enqueue.params, gristmill_enqueue.priority, gristmill_enqueue.scheduled_at,
-        gristmill_enqueue.limit_key, gristmill_enqueue.max_attempts, gristmill_enqueue.timeout_s,
+    VALUES (gristmill_enqueue.owner, gristmill_enqueue.kind, gristmill_enqueue.kind_version,
+        gristmill_enqueue.dataset_id, gristmill_enqueue.params, gristmill_enqueue.priority,
+        gristmill_enqueue.scheduled_at, gristmill_enqueue.limit_key, gristmill_enqueue.max_attempts,
+        gristmill_enqueue.timeout_s,
         target = 'validating', CASE target WHEN 'validating' THEN gristmill_enqueue.dataset_id END)
     RETURNING * INTO made;
     INSERT INTO job_events (job_id, owner, type, attempt) VALUES (made.id, made.owner, 'created', 0);

@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gristmill.db.engine import Database, Driver
+from gristmill.db.questions import Question
 from gristmill.errors import DatabaseUnavailable, Fault, KeyInUse, KeyReused
 
 LIFE_H = 24
@@ -120,6 +122,10 @@ class Creation:
     session: AsyncConnection
     driver: Driver
     key: RequestKey
+
+    async def ask(self, question: Question, *arguments: object) -> list[asyncpg.Record]:
+        """As `Database.ask`, in this transaction."""
+        return await self.driver.fetch(question.statement, *arguments)
 
     async def answered(self, *, status: int, location: str | None, body: bytes) -> None:
         """Note what is answered, to be committed with what was created. Raises KeyInUse: somebody was faster."""

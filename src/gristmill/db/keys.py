@@ -1,4 +1,6 @@
-"""Statements on API keys. Only digests are stored and compared. What is not a question is for who owns the tables."""
+"""Statements on API keys. Only digests are stored and compared. What is not a question is for who owns the tables; what
+an admin does over the API is in `db/keyring.py`.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,16 +14,16 @@ from gristmill.domain.audit import AuditAction, AuditEvent
 from gristmill.domain.key import ApiKey, KeyUse, Scope, make_key
 
 ADD = """
-INSERT INTO api_keys (id, owner, secret_sha256, scopes, expires_at) VALUES ($1, $2, $3, $4::jsonb, $5)
+INSERT INTO api_keys (id, owner, secret_sha256, scopes, expires_at, name) VALUES ($1, $2, $3, $4::jsonb, $5, $6)
 ON CONFLICT (id) DO NOTHING RETURNING true
 """
 REVOKE = "UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING owner"
 LIST = """
-SELECT id, owner, secret_sha256, scopes, expires_at, created_at, last_used_at, replaced_by FROM api_keys
+SELECT id, owner, name, secret_sha256, scopes, expires_at, created_at, last_used_at, replaced_by FROM api_keys
 WHERE revoked_at IS NULL ORDER BY id
 """
 ROTATE = """
-SELECT id, owner, secret_sha256, scopes, expires_at FROM api_keys
+SELECT id, owner, name, secret_sha256, scopes, expires_at FROM api_keys
 WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND replaced_by IS NULL FOR UPDATE
 """
 # It never lives longer than it would have: LEAST passes over NULL.
@@ -58,7 +60,7 @@ async def revoke_key(database: Database, key_id: str) -> bool:
 
 
 async def rotate_key(database: Database, key_id: str, *, overlap_s: float) -> str | None:
-    """Make another key with the same owner, scopes and expiry, and let the old one live `overlap_s` seconds more.
+    """Make another key with the same owner, name, scopes and expiry, and let the old one live `overlap_s` seconds more.
 
     Answers the new token, to be shown once; None: there is no such key that is valid and not replaced already.
     """
@@ -67,7 +69,7 @@ async def rotate_key(database: Database, key_id: str, *, overlap_s: float) -> st
         if record is None:
             return None
         old = _key_row(dict(record))
-        token, key = make_key(old.owner, old.scopes, expires_at=old.expires_at)
+        token, key = make_key(old.owner, old.scopes, expires_at=old.expires_at, name=old.name)
         await driver.execute(ADD, *_values(key))
         await driver.execute(REPLACE, old.id, key.id, overlap_s)
         await note(driver, AuditEvent(action=AuditAction.KEY_ROTATED, owner=old.owner, subject=old.id))
@@ -97,9 +99,11 @@ async def list_keys(database: Database) -> list[KeyUse]:
 
 
 def _values(key: ApiKey) -> tuple[Any, ...]:
-    return key.id, key.owner, key.secret_sha256, msgspec.json.encode(key.scopes).decode(), key.expires_at
+    scopes = msgspec.json.encode(key.scopes).decode()
+    return key.id, key.owner, key.secret_sha256, scopes, key.expires_at, key.name
 
 
 def _key_row(record: Mapping[str, Any]) -> ApiKey:
     scopes = msgspec.json.decode(record["scopes"], type=tuple[Scope, ...])
-    return ApiKey(record["id"], record["owner"], record["secret_sha256"], scopes, record["expires_at"])
+    name = record.get("name", "")
+    return ApiKey(record["id"], record["owner"], record["secret_sha256"], scopes, record["expires_at"], name)

@@ -3,6 +3,9 @@
 Each is a function that runs as the owner of the tables, behind the fence, and tells no more than it is asked: a key by
 its id, counts, numbers. So no statement of the API needs a way around the fence, and a connection may answer whoever it
 is bound to. Workers read the tables themselves.
+
+What is about keys is for an admin, and these functions look whether it is one who asks: `asked_by` is the id of the key
+that the request is made with, and ids of keys are to be had from nowhere else. Secrets never come here, digests do.
 """
 
 from enum import Enum
@@ -121,6 +124,90 @@ RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER BEGIN ATOMIC
 END"""
 
 
+_ADMIN = """EXISTS (
+        SELECT FROM api_keys AS asking WHERE asking.id = asked_by AND asking.scopes @> '["admin"]'
+            AND asking.revoked_at IS NULL AND (asking.expires_at IS NULL OR asking.expires_at > now())
+    )"""
+_KEY_COLUMNS = "number, id, owner, name, scopes, created_at, expires_at, last_used_at, revoked_at, replaced_by"
+_KEY_STATUS = """CASE WHEN revoked_at IS NOT NULL THEN 'revoked'
+        WHEN expires_at <= now() THEN 'expired' ELSE 'active' END"""
+_KEY_ROWS = """
+RETURNS TABLE (number bigint, id text, owner text, name text, scopes jsonb, created_at timestamptz,
+    expires_at timestamptz, last_used_at timestamptz, revoked_at timestamptz, replaced_by text, status text)
+LANGUAGE sql"""
+
+_LIST_KEYS = f"""{_KEY_ROWS} STABLE SECURITY DEFINER BEGIN ATOMIC
+    SELECT {_KEY_COLUMNS}, {_KEY_STATUS}
+    FROM api_keys
+    WHERE {_ADMIN}
+        AND (of_id IS NULL OR id = of_id) AND (of_owner IS NULL OR owner = of_owner) AND number < below
+        AND (of_status IS NULL OR of_status = {_KEY_STATUS})
+    ORDER BY number DESC LIMIT most;
+END"""  # noqa: S608 (texts of ours)
+
+# The very first key is made by whoever is on this machine: nobody could ask for it with a key.
+_ADD_KEY = f"""{_KEY_ROWS} SECURITY DEFINER BEGIN ATOMIC
+    WITH made AS (
+        INSERT INTO api_keys (id, owner, name, secret_sha256, scopes, expires_at)
+        SELECT key_id, key_owner, key_name, digest, key_scopes, expiry
+        WHERE (asked_by IS NULL AND NOT EXISTS (SELECT FROM api_keys)) OR {_ADMIN}
+        ON CONFLICT (id) DO NOTHING
+        RETURNING {_KEY_COLUMNS}
+    ), noted AS (
+        INSERT INTO audit_events (action, owner, subject, key_id) SELECT 'key.created', owner, id, asked_by FROM made
+    )
+    SELECT {_KEY_COLUMNS}, {_KEY_STATUS}
+    FROM made;
+END"""  # noqa: S608 (texts of ours)
+
+# Never the key that asks; and of two that revoke each other, the one that is later asks with a revoked key. Both rows
+# are locked first, in one order, and what is read of them is what the earlier one left.
+_REVOKE_KEY = f"""{_KEY_ROWS} SECURITY DEFINER BEGIN ATOMIC
+    WITH locked AS MATERIALIZED (
+        SELECT {_KEY_COLUMNS} FROM api_keys WHERE id IN (asked_by, key_id) ORDER BY id FOR UPDATE
+    ), asked AS (
+        SELECT locked.id FROM locked WHERE id = key_id AND key_id <> asked_by AND EXISTS (
+            SELECT FROM locked AS asking WHERE asking.id = asked_by AND asking.scopes @> '["admin"]'
+                AND asking.revoked_at IS NULL AND (asking.expires_at IS NULL OR asking.expires_at > now())
+        )
+    ), ended AS (
+        UPDATE api_keys SET revoked_at = coalesce(api_keys.revoked_at, now())
+        FROM asked WHERE api_keys.id = asked.id
+        RETURNING {", ".join(f"api_keys.{name}" for name in _KEY_COLUMNS.split(", "))}
+    ), noted AS (
+        INSERT INTO audit_events (action, owner, subject, key_id)
+        SELECT 'key.revoked', locked.owner, locked.id, asked_by FROM locked JOIN asked ON asked.id = locked.id
+        WHERE locked.revoked_at IS NULL
+    )
+    SELECT {_KEY_COLUMNS}, {_KEY_STATUS}
+    FROM ended;
+END"""  # noqa: S608 (texts of ours)
+
+# The new key and the old one as it is now. The old one never lives longer than it would have: LEAST passes over NULL.
+_ROTATE_KEY = f"""{_KEY_ROWS} SECURITY DEFINER BEGIN ATOMIC
+    WITH old AS MATERIALIZED (
+        SELECT id, owner, name, scopes, expires_at FROM api_keys
+        WHERE id = key_id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND replaced_by IS NULL
+            AND {_ADMIN}
+        FOR UPDATE
+    ), made AS (
+        INSERT INTO api_keys (id, owner, name, secret_sha256, scopes, expires_at)
+        SELECT new_id, owner, name, digest, scopes, CASE WHEN keep_expiry THEN expires_at ELSE expiry END FROM old
+        RETURNING {_KEY_COLUMNS}
+    ), ending AS (
+        UPDATE api_keys SET replaced_by = new_id,
+            expires_at = least(api_keys.expires_at, now() + make_interval(secs => overlap_s))
+        FROM old WHERE api_keys.id = old.id
+        RETURNING {", ".join(f"api_keys.{name}" for name in _KEY_COLUMNS.split(", "))}
+    ), noted AS (
+        INSERT INTO audit_events (action, owner, subject, key_id)
+        SELECT 'key.rotated', owner, id, asked_by FROM old UNION ALL SELECT 'key.created', owner, id, asked_by FROM made
+    )
+    SELECT {_KEY_COLUMNS}, {_KEY_STATUS}
+    FROM (SELECT * FROM made UNION ALL SELECT * FROM ending) AS told ORDER BY number DESC;
+END"""  # noqa: S608 (texts of ours)
+
+
 class Definition(NamedTuple):
     """A function in the database: its name, its arguments by name and type, what comes after them, who may call it."""
 
@@ -142,6 +229,29 @@ class Question(Enum):
     KEYS_EXIST = Definition("gristmill_keys_exist", (), _KEYS_EXIST, (Role.API, Role.WORKER))
     NOTE_KEY_USE = Definition("gristmill_note_key_use", ("key_id text",), _NOTE_USE)
     NOTE_KEY_REFUSAL = Definition("gristmill_note_key_refusal", ("key_id text",), _NOTE_REFUSAL)
+    # For an admin, over all owners.
+    LIST_KEYS = Definition(
+        "gristmill_list_keys",
+        ("asked_by text", "of_id text", "of_owner text", "of_status text", "below bigint", "most int"),
+        _LIST_KEYS,
+    )
+    ADD_KEY = Definition(
+        "gristmill_add_key",
+        (
+            *("asked_by text", "key_id text", "key_owner text", "key_name text", "digest text", "key_scopes jsonb"),
+            "expiry timestamptz",
+        ),
+        _ADD_KEY,
+    )
+    REVOKE_KEY = Definition("gristmill_revoke_key", ("asked_by text", "key_id text"), _REVOKE_KEY)
+    ROTATE_KEY = Definition(
+        "gristmill_rotate_key",
+        (
+            *("asked_by text", "key_id text", "new_id text", "digest text", "overlap_s float8"),
+            *("keep_expiry boolean", "expiry timestamptz"),
+        ),
+        _ROTATE_KEY,
+    )
     # Counts by kind, and workers, for everybody.
     QUEUE_DEPTH = Definition("gristmill_queue_depth", (), _QUEUE_DEPTH)
     WORKERS = Definition("gristmill_workers", (), _WORKERS)

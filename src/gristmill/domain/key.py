@@ -6,12 +6,14 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
 from gristmill.errors import ConfigurationError
 
 TOKEN = re.compile(r"gm_([a-z0-9]{12})_([A-Za-z0-9]{43})")
+MAX_NAME = 200
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -21,14 +23,26 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+class KeyStatus(StrEnum):
+    """Whether a key opens anything, by the database's clock. One that was rotated is active until it expires."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
 class ApiKey(msgspec.Struct, frozen=True):
-    """A key as it is kept: `secret_sha256` in hex, never the secret. `expires_at` None: never."""
+    """A key as it is kept: `secret_sha256` in hex, never the secret. `expires_at` None: never.
+
+    `name` says to people what it is for.
+    """
 
     id: str
     owner: str
     secret_sha256: str
     scopes: tuple[Scope, ...]
     expires_at: datetime | None = None
+    name: str = ""
 
 
 class KeyUse(msgspec.Struct, frozen=True):
@@ -40,11 +54,27 @@ class KeyUse(msgspec.Struct, frozen=True):
     replaced_by: str | None
 
 
-def make_key(owner: str, scopes: Sequence[Scope], *, expires_at: datetime | None = None) -> tuple[str, ApiKey]:
-    """A new token, to be shown once, and the key to keep. The secret has 256 bits (43 of 62 letters)."""
+class Token(NamedTuple):
+    """What is sent as a key, `text`, to be shown once; and what is kept of it."""
+
+    text: str
+    id: str
+    secret_sha256: str
+
+
+def make_token() -> Token:
+    """A new one. The secret has 256 bits (43 of 62 letters)."""
     key_id = "".join(secrets.choice(ALPHABET[26:]) for _ in range(12)).lower()
     secret = "".join(secrets.choice(ALPHABET) for _ in range(43))
-    return f"gm_{key_id}_{secret}", ApiKey(key_id, owner, digest(secret), tuple(scopes), expires_at)
+    return Token(f"gm_{key_id}_{secret}", key_id, digest(secret))
+
+
+def make_key(
+    owner: str, scopes: Sequence[Scope], *, expires_at: datetime | None = None, name: str = ""
+) -> tuple[str, ApiKey]:
+    """A new token, to be shown once, and the key to keep."""
+    token = make_token()
+    return token.text, ApiKey(token.id, owner, token.secret_sha256, tuple(scopes), expires_at, name)
 
 
 def split_token(token: str) -> tuple[str, str] | None:

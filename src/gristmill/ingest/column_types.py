@@ -63,6 +63,8 @@ class _Evidence:
     signs: set[str | None] = field(default_factory=set)
     points: bool = False
     commas: bool = False
+    in_brackets: bool = False
+    bare: bool = False
 
     @property
     def either_decimal(self) -> bool:
@@ -150,6 +152,9 @@ class ColumnTypes:
         evidence.signs |= set(cells.str.extract(numerals.SIGN).unique().to_list())
         evidence.points = evidence.points or bool(cells.str.contains(DECIMALS).any())
         evidence.commas = evidence.commas or bool(cells.str.contains(",", literal=True).any())
+        brackets = cells.str.starts_with("(")
+        evidence.in_brackets = evidence.in_brackets or bool(brackets.any())
+        evidence.bare = evidence.bare or not bool(brackets.all())
         if len(evidence.signs) > 1:
             evidence.alive = [kind for kind in evidence.alive if kind not in (POINT, COMMA)]
 
@@ -191,6 +196,11 @@ class ColumnTypes:
         )
 
     def _test(self, evidence: _Evidence, kind: Kind, stripped: pl.Series) -> None:
+        # Most kinds are refuted by the first cells, and some patterns take a microsecond a cell. Of floats all misfits
+        # are wanted: whether it is for their length alone.
+        if kind is not FLOAT and len(stripped) > PROBE_ROWS and len(self._misfits(kind, stripped.head(PROBE_ROWS))):
+            self._drop(evidence, kind, too_big=False)
+            return
         misfits = self._misfits(kind, stripped)
         if len(misfits):
             self._drop(evidence, kind, too_big=bool(misfits.str.contains(LONG_INTEGER).all()))
@@ -234,6 +244,8 @@ class ColumnTypes:
             return None
         if kind is not None and dates.EITHER_ORDER.get(kind) in evidence.alive:
             return None
+        if kind in (POINT, COMMA) and evidence.in_brackets and not evidence.bare:
+            return None  # (1), (2) … are hardly all negative
         if not evidence.either_decimal:
             return kind
         if leaning is COMMA:
@@ -288,8 +300,10 @@ def _is_whole(kind: Kind, evidence: _Evidence) -> bool:
 
 def _sign_warning(place: int, kind: Kind, evidence: _Evidence) -> str | None:
     sign = next((sign for sign in evidence.signs if sign is not None), None)
-    if kind not in (POINT, COMMA) or sign is None:
+    if kind not in (POINT, COMMA):
         return None
+    if sign is None:
+        return f"column {place}: numbers in brackets are read as negative" if evidence.in_brackets else None
     return f"column {place}: the sign {sign} is taken off its numbers" + (": 12 % is 12" if sign == "%" else "")
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from gristmill.domain.dataset import DataFormat
 from gristmill.errors import BadData, UnsupportedFormat
-from gristmill.ingest.encoding import BOMS, guess_utf16
+from gristmill.ingest.encoding import BOMS, guess_wide
 
 MAGICS = (
     (b"PAR1", "a Parquet file"),
@@ -37,6 +37,8 @@ TEXT_LIKE = (b"ORC", b"BZh", b"GIF8")
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
 MAX_CONTROL_SHARE = 0.02
 MAX_NUL_SHARE = 0.001
+MAX_NULS = 3
+"""Of a short text, a few are more than its share."""
 
 
 def check_declared(declared: DataFormat, sample: bytes) -> None:
@@ -88,10 +90,11 @@ def _binary_kind(sample: bytes) -> str | None:
 
 
 def _is_binary(sample: bytes) -> bool:
-    if any(sample.startswith(bom) for bom, _ in BOMS) or guess_utf16(sample):
+    if any(sample.startswith(bom) for bom, _ in BOMS) or guess_wide(sample):
         return False
     controls = len(sample) - len(sample.translate(None, CONTROLS))
-    return sample.count(0) > MAX_NUL_SHARE * len(sample) or controls > MAX_CONTROL_SHARE * len(sample)
+    nuls = sample.count(0) > max(MAX_NULS, MAX_NUL_SHARE * len(sample))
+    return nuls or controls > max(MAX_NULS, MAX_CONTROL_SHARE * len(sample))
 
 
 def _is_json(line: bytes) -> bool:

@@ -12,16 +12,26 @@ from itertools import islice
 from gristmill.errors import BadData, TooLarge
 from gristmill.ingest.csv_preamble import lead, top
 from gristmill.ingest.csv_records import Dialect, Record, records
-from gristmill.ingest.csv_values import is_header, joined_names, tells_values
+from gristmill.ingest.csv_values import VALUE_LIKE, is_header, joined_names, names_periods, tells_values
 from gristmill.ingest.options import IngestOptions, Limits
 
 CANDIDATES = (b",", b";", b"\t", b"|", b"^", b"~")
 DOUBLED = (b"|", b":", b"^", b"~")
+DOUBLED_SHARE = 0.8
 SAMPLE_RECORDS = 1000
 SAMPLE_BYTES = 256 * 1024
 IN_APOSTROPHES = re.compile(rb"(?:^|[,;\t|])'[^'\n]*'(?=[,;\t|\r\n]|$)", re.MULTILINE)
 SECOND_HEADER = (
     "The second row looks like more names or units above the values: it is read as data (header_rows=2 joins them)"
+)
+
+
+IN_WORDS = (
+    "No delimiter was found, but each row has as many words: if spaces part its cells, say so (delimiter) or save it "
+    "with another one"
+)
+PERIODS_ABOVE = (
+    "The first row has years or dates above other values: they are read as names (header=false says otherwise)"
 )
 
 
@@ -72,7 +82,7 @@ def find_shape(sample: bytes, options: IngestOptions, limits: Limits, *, whole: 
         blank_lines=len(before) - preamble,
         preamble_lines=preamble,
         header_line=text[first.start : first.end] if header is not None and options.header_rows is None else b"",
-        warnings=_warnings(rows, options, preamble, has_header=header is not None),
+        warnings=_warnings(rows, options, dialect, preamble, has_header=header is not None),
     )
 
 
@@ -87,12 +97,27 @@ def _header(rows: list[Record], options: IngestOptions) -> list[str] | None:
     return joined_names(upper)
 
 
-def _warnings(rows: list[Record], options: IngestOptions, preamble: int, *, has_header: bool) -> tuple[str, ...]:
+def _aligned(rows: list[Record]) -> bool:
+    """Whether each row has as many words, two at least, with a number among them."""
+    words = [row.cells[0].split() for row in rows if row.cells]
+    numbers = any(VALUE_LIKE.fullmatch(word) for row in words[1:] for word in row)
+    return len(words) > 1 and len(words[0]) > 1 and len({*map(len, words)}) == 1 and numbers
+
+
+def _warnings(
+    rows: list[Record], options: IngestOptions, dialect: Dialect, preamble: int, *, has_header: bool
+) -> tuple[str, ...]:
     warnings = []
     if preamble:
         warnings.append(f"{preamble} lines before the table (a title, notes) are left out")
     if not has_header and options.header is None:
         warnings.append("No header row was recognised: the columns are named column_1, column_2, …")
+    if dialect.delimiter is None and options.delimiter is None and _aligned(rows):
+        warnings.append(IN_WORDS)
+    if dialect.padded:
+        warnings.append("Quotes stand after a space: spaces at the beginning of cells are left out")
+    if has_header and options.header is None and options.header_rows is None and names_periods(rows):
+        warnings.append(PERIODS_ABOVE)
     if has_header and options.header_rows is None and len(rows) > 3 and tells_values(rows[1:]):
         warnings.append(SECOND_HEADER)
     return tuple(warnings)
@@ -119,17 +144,20 @@ def _dialect(
     best: tuple[float, int, int] = (0.0, 0, 0)
     for escape in escapes:
         for rank, delimiter in enumerate(delimiters):
-            dialect = replace(base, delimiter=delimiter, escape=escape)
-            score = _score(_rows(text, begin, dialect, whole=whole))
-            if score is not None and (*score, -rank) > best:
-                best, chosen = (*score, -rank), dialect
+            padded = quote is not None and delimiter + b" " + quote in text
+            for loose in (False, True) if padded else (False,):
+                dialect = replace(base, delimiter=delimiter, escape=escape, padded=loose)
+                score = _score(_rows(text, begin, dialect, whole=whole))
+                if score is not None and (*score, -rank) > best:
+                    best, chosen = (*score, -rank), dialect
     return chosen
 
 
 def _candidates(text: bytes) -> list[bytes]:
-    """One sign, or two of it where it never stands alone."""
-    doubled = [sign for sign in DOUBLED if sign in text and text.count(sign) == 2 * text.count(sign * 2)]
-    return [sign for sign in CANDIDATES if sign not in doubled] + [sign * 2 for sign in doubled]
+    """One sign, or two of it where it hardly stands alone."""
+    doubled = {sign: 2 * text.count(sign * 2) / text.count(sign) for sign in DOUBLED if sign in text}
+    single = [sign for sign in CANDIDATES if doubled.get(sign) != 1.0]
+    return single + [sign * 2 for sign, share in doubled.items() if share >= DOUBLED_SHARE]
 
 
 def _quote(text: bytes, options: IngestOptions) -> bytes | None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from gristmill.ingest.csv_blocks import Layout
+from gristmill.ingest.csv_blocks import BOM, Layout
 from gristmill.ingest.csv_footer import begins_table
 from gristmill.ingest.csv_records import Dialect, Reason, Record, records
 from gristmill.ingest.csv_values import tells_values
@@ -43,8 +43,10 @@ class OtherTables:
         careful = layout.careful.copy()
         at = data.find(self._header) if self._header else -1
         while at >= 0:
-            place = int(np.searchsorted(layout.starts, at))
-            if place < len(layout.starts) and layout.starts[place] == at:
+            # Files put behind each other may have their marks with them.
+            start = at - len(BOM) if data.startswith(BOM, at - len(BOM)) else at
+            place = int(np.searchsorted(layout.starts, start))
+            if place < len(layout.starts) and layout.starts[place] == start:
                 careful[place] = True
             at = data.find(self._header, at + 1)
         return replace(layout, careful=careful)
@@ -71,7 +73,7 @@ class OtherTables:
     def take(self, record: Record, data: bytes, *, gap: bool, final: bool) -> Reason | Literal[False] | None:
         """Why the record, after a blank line or not, is no row; False: it is. None: the rows below it are needed."""
         cells = record.cells
-        if cells is not None and cells == self._names:
+        if self._is_header(record):
             return Reason.REPEATED_HEADER
         if cells is None or (len(cells) == self._width and (not gap or self.columns)):
             self.rows_after += bool(self.columns and cells)
@@ -81,10 +83,19 @@ class OtherTables:
             after = list(islice(below, LOOK_AHEAD))
             if len(after) < LOOK_AHEAD and not final:
                 return None
+            if len(cells) == 1 and after and self._is_header(after[0]):
+                return Reason.REPEATED_HEADER
             self.columns = begins_table(record, after, self._width)
             if len(cells) == self._width:
                 self._look([record, *after])
         return Reason.OTHER_TABLE if self.columns else False
+
+    def _is_header(self, record: Record) -> bool:
+        """Whether it is the header once more, with a byte order mark or without."""
+        if record.cells is None or self._names is None:
+            return False
+        first, *rest = record.cells or [""]
+        return [first.removeprefix("\ufeff"), *rest] == self._names
 
     def _look(self, rows: list[Record]) -> None:
         """Whether the first row, after a blank line, is of names above values."""

@@ -8,13 +8,14 @@ import re
 from collections import Counter
 
 from gristmill.ingest.csv_records import Record
-from gristmill.ingest.csv_values import tells_values
+from gristmill.ingest.csv_values import names_periods, tells_values
 from gristmill.ingest.options import IngestOptions
 
 SEPARATOR_LINE = re.compile(rb"sep=([^\r\n\0])\r?\n", re.IGNORECASE)
 COMMENT = b"#"
 MAX_LEAD = 20
 REGULAR_SHARE = 0.8
+SENTENCE_WORDS = 4
 
 
 def top(text: bytes, options: IngestOptions) -> tuple[int, bytes | None]:
@@ -48,11 +49,10 @@ def lead(rows: list[Record], *, apart: bool = False) -> int:
 
     With `apart`, only before a blank line: the first of several rows of names may have few cells too.
     """
-    widths = Counter(len(row.cells) for row in rows if row.cells)
+    widths = Counter(len(row.cells) for row in rows if row.cells and len(row.cells) > 1)
     width = widths.most_common(1)[0][0] if widths else 0
-    few = 2 if width >= 3 else 1
     count = 0
-    while count < len(rows) - 1 and sum(map(bool, rows[count].cells or ())) <= few and rows[count].cells is not None:
+    while count < len(rows) - 1 and _is_short(rows[count], width):
         count += 1
     if width < 2 or not 0 < count <= MAX_LEAD:
         return 0
@@ -63,5 +63,16 @@ def lead(rows: list[Record], *, apart: bool = False) -> int:
     if rows[count - 1].end < table[0].start:
         return count
     # Two cells may as well be names, with one forgotten.
-    narrow = all(sum(map(bool, row.cells or ())) <= 1 for row in rows[:count])
-    return count if not apart and narrow and tells_values(table) else 0
+    narrow = all(sum(map(bool, row.cells or ())) <= 1 or _is_sentence(row) for row in rows[:count])
+    return count if not apart and narrow and (tells_values(table) or names_periods(table)) else 0
+
+
+def _is_short(row: Record, width: int) -> bool:
+    """A cell or two, or a sentence that commas cut into fewer cells than the rows have."""
+    if row.cells is None:
+        return False
+    return sum(map(bool, row.cells)) <= (2 if width >= 3 else 1) or (len(row.cells) < width and _is_sentence(row))
+
+
+def _is_sentence(row: Record) -> bool:
+    return len((row.cells or [""])[0].split()) >= SENTENCE_WORDS

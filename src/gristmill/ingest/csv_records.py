@@ -35,7 +35,8 @@ class Reason(StrEnum):
 class Dialect:
     """How the cells stand in the text. A delimiter of None: one column.
 
-    `escape` stands before a quote that does not close its cell; lines that begin with `comment` are no rows.
+    `escape` stands before a quote that does not close its cell; lines that begin with `comment` are no rows. With
+    `padded`, spaces at the beginning of a cell are left out, so that a quote after them opens it.
     """
 
     delimiter: bytes | None
@@ -43,11 +44,12 @@ class Dialect:
     max_cell_bytes: int
     escape: bytes | None = None
     comment: bytes | None = None
+    padded: bool = False
 
     @property
     def plain(self) -> bool:
         """Whether the fast path can read it."""
-        return self.escape is None and self.comment is None and len(self.delimiter or b",") == 1
+        return self.escape is None and self.comment is None and not self.padded and len(self.delimiter or b",") == 1
 
 
 class Record(NamedTuple):
@@ -110,7 +112,8 @@ def _simple(data: bytes, start: int, dialect: Dialect) -> Record | None:
         text = line.decode()
     except UnicodeDecodeError:
         return None
-    return Record(start, end + 1, text.split(dialect.delimiter.decode()) if dialect.delimiter else [text])
+    cells = text.split(dialect.delimiter.decode()) if dialect.delimiter else [text]
+    return Record(start, end + 1, [cell.lstrip(" ") for cell in cells] if dialect.padded else cells)
 
 
 def _record(data: bytes, start: int, dialect: Dialect, *, final: bool) -> Record:
@@ -147,6 +150,10 @@ def _text(raw: bytes, dialect: Dialect) -> tuple[str, Reason | None]:
 
 def _cell(data: bytes, at: int, dialect: Dialect, *, final: bool) -> tuple[bytes, int, bool]:
     """A cell's content, where the next one begins, and whether the record ends here."""
+    while dialect.padded and data[at : at + 1] == b" ":
+        at += 1
+    if dialect.padded and at == len(data) and not final:
+        raise _Incomplete
     if dialect.quote is not None and data[at : at + 1] == dialect.quote:
         return _quoted(data, at + 1, dialect.quote, dialect, final=final)
     line_end = data.find(b"\n", at)

@@ -1,6 +1,7 @@
 """Whether a row names its columns: told by what looks like a value, and by what stands below."""
 
 import re
+from itertools import pairwise
 
 from gristmill.ingest.csv_records import Record
 
@@ -11,13 +12,64 @@ VALUE_LIKE = re.compile(
 )
 
 
+# What may name a period of time: the parts in the order year, month, day.
+YEAR = r"(?P<{}>(?:19|20|21)\d\d)"
+MONTH, DAY = r"(?P<{}>0?[1-9]|1[0-2])", r"(?P<{}>0?[1-9]|[12]\d|3[01])"
+PERIODS = tuple(
+    re.compile(r"\s*" + form.format(*names) + r"\s*")
+    for form, names in (
+        (YEAR, "y"),
+        (YEAR + r"[-/.]" + MONTH, "ym"),
+        (MONTH + r"[-/.]" + YEAR, "my"),
+        (YEAR + r"[-/.]" + MONTH + r"[-/.]" + DAY, "ymd"),
+        (DAY + r"[-/.]" + MONTH + r"[-/.]" + YEAR, "dmy"),
+        (MONTH + r"[-/.]" + DAY + r"[-/.]" + YEAR, "mdy"),
+    )
+)
+LEAST_PERIODS = 2
+LEAST_PERIODS_ALONE = 3
+MOST_ALIKE = 0.2
+"""Share of the cells below that may look like years too: numbers do so by chance."""
+Period = tuple[int, ...]
+
+
 def is_header(rows: list[Record]) -> bool:
-    """Names are texts; where some look like values (years, say), a text above a column of values still tells."""
+    """Names are texts; where some look like values, a text above a column of values still tells, and so do periods."""
     first = rows[0].cells or []
     if not any(first):
         return False
     names = [cell for cell in first if not VALUE_LIKE.fullmatch(cell)]
-    return len(names) == len(first) or (bool(names) and _above_values(rows))
+    return len(names) == len(first) or (bool(names) and _above_values(rows)) or names_periods(rows)
+
+
+def names_periods(rows: list[Record]) -> bool:
+    """Whether the first row has years or dates that rise or fall evenly, above columns of other values.
+
+    Two of them beside a text (or an empty corner), three where there is nothing else.
+    """
+    first = rows[0].cells or []
+    below = [row.cells for row in rows[1:] if row.cells and len(row.cells) == len(first)]
+    places = [place for place, cell in enumerate(first) if cell.strip() and VALUE_LIKE.fullmatch(cell)]
+    least = LEAST_PERIODS if len(places) < len(first) else LEAST_PERIODS_ALONE
+    if len(places) < least or not below:
+        return False
+    for form in PERIODS:
+        found = [form.fullmatch(first[place]) for place in places]
+        if all(found) and _in_steps([_period(match) for match in found if match is not None]):
+            alike = sum(form.fullmatch(row[place]) is not None for row in below for place in places)
+            return alike < MOST_ALIKE * len(below) * len(places)
+    return False
+
+
+def _period(match: re.Match[str]) -> Period:
+    return tuple(int(match[part]) for part in "ymd" if part in match.re.groupindex)
+
+
+def _in_steps(periods: list[Period]) -> bool:
+    """Whether they rise or fall, and years by the same step."""
+    ups = {after > before for before, after in pairwise(periods)}
+    steps = {after[0] - before[0] for before, after in pairwise(periods)}
+    return len(ups) == 1 and len(set(periods)) == len(periods) and (len(periods[0]) > 1 or len(steps) == 1)
 
 
 def joined_names(rows: list[list[str]]) -> list[str]:
@@ -44,7 +96,8 @@ def tells_values(rows: list[Record]) -> bool:
 
 def _above_values(rows: list[Record]) -> bool:
     first = rows[0].cells or []
-    below = [row.cells for row in rows[1:] if row.cells and len(row.cells) == len(first)]
+    # A header that comes again, as of tables behind each other, is no row.
+    below = [row.cells for row in rows[1:] if row.cells and len(row.cells) == len(first) and row.cells != first]
     return any(
         cell.strip()
         and not VALUE_LIKE.fullmatch(cell)

@@ -13,11 +13,11 @@ from gristmill.ingest.kinds import Kind, never, refuse, unlike
 
 DateOrder = Literal["day-first", "month-first"]
 
-CLOCK: Final = r" [0-2]?\d:[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
+CLOCK: Final = r" [0-2]?\d:[0-5]\d(:[0-5]\d(\.\d{1,6})?)?( ?[AaPp][Mm])?"
 NUMBERS: Final = r"^(\d{1,2}/\d{1,2}/\d{4}|\d{1,2}-\d{1,2}-\d{4}|\d{1,2}\.\d{1,2}\.\d{4})"
 NO_DOTS: Final = r"^\d{1,2}[/-]\d{1,2}[/-]\d{4}"
 YEAR_FIRST: Final = r"^(\d{4}/\d{1,2}/\d{1,2}|\d{4}\.\d{1,2}\.\d{1,2})"
-WORDS: Final = r"^(\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{4}|[A-Za-z]{3,9} \d{1,2}, ?\d{4})"
+WORDS: Final = r"^(\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{4}|[A-Za-z]{3,9} \d{1,2}(, ?| )\d{4})"
 
 
 def _days(cell: pl.Expr, formats: Sequence[str]) -> pl.Expr:
@@ -25,9 +25,15 @@ def _days(cell: pl.Expr, formats: Sequence[str]) -> pl.Expr:
 
 
 def _moments(cell: pl.Expr, formats: Sequence[str]) -> pl.Expr:
-    clocks = ("%H:%M:%S%.f", "%H:%M")
+    half = cell.str.contains("(?i)[ap]m$")
+    clocks = ((~half, "%H:%M:%S%.f"), (~half, "%H:%M"), (half, "%I:%M:%S %p"), (half, "%I:%M %p"))
+    spaced = cell.str.replace("(?i)(\\d)([ap]m)$", "$1 $2")
     return pl.coalesce(
-        *(cell.str.to_datetime(f"{form} {clock}", time_unit="us", strict=False) for form in formats for clock in clocks)
+        *(
+            pl.when(is_so).then(spaced).str.to_datetime(f"{form} {clock}", time_unit="us", strict=False)
+            for form in formats
+            for is_so, clock in clocks
+        )
     )
 
 
@@ -46,7 +52,7 @@ def _slashed(cell: pl.Expr) -> pl.Expr:
 
 
 def _hyphened(cell: pl.Expr) -> pl.Expr:
-    return cell.str.replace(r"^(\d+) (\w+) (\d+)", "$1-$2-$3").str.replace(r"^(\w+) (\d+), ?(\d+)", "$2-$1-$3")
+    return cell.str.replace(r"^(\d+) (\w+) (\d+)", "$1-$2-$3").str.replace(r"^(\w+) (\d+)(?:, ?| )(\d+)", "$2-$1-$3")
 
 
 DAY_FIRST, DAY_FIRST_TIME = _pair("date, day first", NUMBERS, ("%d/%m/%Y",), _slashed)

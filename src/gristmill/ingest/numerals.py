@@ -1,4 +1,4 @@
-"""Numbers as people write them: grouped thousands, a decimal comma, a currency sign, a percent sign.
+"""Numbers as people write them: grouped thousands, a decimal comma, a currency sign, a percent sign, `(5)` and `5-`.
 
 `1.234,56` and `1,234.56` tell which sign is which; `1,234` alone does not. A column that can be read both ways is read
 as the rest of the file is, if that is clear, and else stays text with a warning. Beyond 15 digits it stays text.
@@ -24,13 +24,17 @@ MARKS: Final = {".": ",", ",": "."}
 def _pattern(decimal: Decimal) -> str:
     point, mark = f"[{decimal}]", f"[{MARKS[decimal]}]"
     grouped = rf"[1-9]\d{{0,2}}{_GROUPS}|(?:{mark}\d{{3}})+)(?:{point}\d+)?"
+    # As in India: 12,34,567.
+    grouped += rf"|[1-9]\d?(?:{mark}\d\d)+{mark}\d{{3}}(?:{point}\d+)?"
     number = rf"(?:{grouped}|(?:0|[1-9]\d*)(?:{point}\d+)?)"
     money = rf"[-−]?(?:{CURRENCIES}){_AROUND}[-−]?{number}|[-−+]?{number}{_AROUND}(?:{CURRENCIES}|%)"
-    return rf"^(?:[-−]?{number}|{money})$"
+    books = rf"\((?:(?:{CURRENCIES}){_AROUND})?{number}{_AROUND}(?:{CURRENCIES}|%)?\)|{number}-"
+    return rf"^(?:[-−]?{number}|{money}|{books})$"
 
 
 def _plain(cell: pl.Expr, decimal: Decimal) -> pl.Expr:
-    bare = cell.str.replace_all(rf"[^0-9{decimal}−-]", "").str.replace("−", "-", literal=True)
+    books = cell.str.replace(r"^\((.*)\)$", "-$1").str.replace(r"^(.*\d)-$", "-$1")
+    bare = books.str.replace_all(rf"[^0-9{decimal}−-]", "").str.replace("−", "-", literal=True)
     return bare if decimal == "." else bare.str.replace(",", ".", literal=True)
 
 

@@ -17,18 +17,30 @@ MAX_DELIMITER = 8
 MAX_SKIP_FOOTER = 100
 MAX_HEADER_ROWS = 10
 
-# The first five are also found out from the data; the others only a person can tell apart.
 Encoding = Literal[
     "utf-8",
     "utf-16-le",
     "utf-16-be",
+    "utf-32-le",
+    "utf-32-be",
     "latin-1",
     "windows-1252",
     "windows-1250",
     "windows-1251",
+    "windows-1253",
+    "windows-1254",
+    "windows-1255",
+    "windows-1256",
+    "windows-1257",
     "iso-8859-2",
+    "iso-8859-5",
+    "iso-8859-7",
+    "iso-8859-9",
     "iso-8859-15",
     "koi8-r",
+    "koi8-u",
+    "cp850",
+    "cp866",
     "mac-roman",
     "shift-jis",
     "euc-jp",
@@ -36,6 +48,8 @@ Encoding = Literal[
     "gb18030",
     "big5",
 ]
+# As the WHATWG's Encoding Standard reads these names: with what Windows added to them.
+CODECS: dict[Encoding, str] = {"shift-jis": "cp932", "euc-kr": "cp949", "big5": "cp950"}
 
 
 class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -132,8 +132,8 @@ def _told(pieces: Iterator[bytes], progress: OnProgress) -> Iterator[bytes]:
 def _read_text(
     declared: DataFormat, sample: bytes, pieces: Iterator[bytes], task: _Task, dialect: dict[str, Any]
 ) -> _FirstPass:
-    encoding, mark = find_encoding(sample, task.options.encoding, unicode_only=declared is not DataFormat.CSV)
-    text, pieces = peek(to_utf8(pieces, encoding, mark), SAMPLE_BYTES)
+    found = find_encoding(sample, task.options.encoding, unicode_only=declared is not DataFormat.CSV)
+    text, pieces = peek(to_utf8(pieces, found.encoding, found.mark), SAMPLE_BYTES)
     line_ends = "CRLF" if b"\r\n" in text else "LF"
     if b"\n" not in text and b"\r" in text:
         line_ends = "CR"
@@ -147,9 +147,8 @@ def _read_text(
         loaded = _read_array(pieces, task)
     else:
         loaded = _read_ndjson(pieces, task)
-    loaded.dialect = dialect | {"encoding": encoding, "bom": bool(mark), "line_ends": line_ends} | loaded.dialect
-    if encoding == "windows-1252" and task.options.encoding is None:
-        loaded.warnings.insert(0, "The text is not UTF-8: it was read as Windows-1252")
+    loaded.dialect = dialect | found.told | {"line_ends": line_ends} | loaded.dialect
+    loaded.warnings[:0] = found.warnings
     loaded.warnings.extend(invisible.warnings())
     return loaded
 

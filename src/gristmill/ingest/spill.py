@@ -12,6 +12,8 @@ from gristmill.ingest.options import MIB, Limits
 
 # As Polars estimates it; views of short texts make a frame about twice as large.
 PIECE_BYTES = 8 * MIB
+PLAIN_BYTES = 2048 * MIB
+"""Up to so much on disk, files are not compressed: of 1 M rows of 75 bytes, lz4 took 0.4 of 3 s of CPU."""
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class Spill:
         self._scratch = scratch
         self._limits = limits
         self._files = 0
+        self._on_disk = 0
         self._waiting: list[pl.DataFrame] = []
         self._waiting_bytes = 0
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spill")
@@ -107,7 +110,8 @@ class Spill:
             frame = frame.slice(taken.height)
             path = self._scratch / f"spill-{self._files:06d}.arrow"
             self._files += 1
-            taken.write_ipc(path, compression="lz4")
+            taken.write_ipc(path, compression="uncompressed" if self._on_disk < PLAIN_BYTES else "lz4")
+            self._on_disk += path.stat().st_size
             part.pieces.append(Piece(path, taken.height, taken.schema))
             part.rows += taken.height
             part.size += int(taken.estimated_size())

@@ -28,35 +28,39 @@ class AnomaliesParams(RowsParams, frozen=True, forbid_unknown_fields=True):
     """What to look at, and how far is too far: a score, or a share of the rows."""
 
     columns: Annotated[Chosen | None, Meta(description="Numeric columns, by names or a pattern; null: all.")] = None
-    method: Method = Method.ZSCORE
-    threshold: (
-        Annotated[float, Meta(gt=0, le=1e9, description="Default 3 (`rolling` too), 3.5 and 1.5, by method.")] | None
-    ) = None
-    contamination: (
-        Annotated[float, Meta(gt=0, le=0.5, description="Flag at most this share of the rows, highest scores first.")]
-        | None
-    ) = None
+    method: Annotated[Method, Meta(description="How far is too far, and from what.")] = Method.ZSCORE
+    threshold: Annotated[
+        Annotated[float, Meta(gt=0, le=1e9)] | None,
+        Meta(description="Flag scores above it; null: 3 (`rolling` too), 3.5 and 1.5, by method."),
+    ] = None
+    contamination: Annotated[
+        Annotated[float, Meta(gt=0, le=0.5)] | None,
+        Meta(description="Flag at most this share of the rows, highest scores first."),
+    ] = None
     by: Annotated[Names | None, Meta(description="Judge rows among those that are the same in these columns.")] = None
     time_column: Annotated[str | None, Meta(description="For `seasonal` and `rolling`.")] = None
     season: Annotated[Season | None, Meta(description="For `seasonal`; null: `hour_of_day`.")] = None
-    window: (
-        Annotated[int, Meta(ge=2, le=100_000, description="For `rolling`: so many rows before each row.")]
-        | Annotated[str, Meta(pattern="^[1-9][0-9]{0,5}[smhdw]$", description="Or a time before it, such as `7d`.")]
-        | None
-    ) = None
-    min_history: (
-        Annotated[int, Meta(ge=2, le=100_000, description="For `rolling`: values a window must have; null: 10 or all.")]
-        | None
-    ) = None
-    bins: Annotated[int, Meta(ge=2, le=1000, description="For `hbos`; null: the square root of the values.")] | None = (
-        None
-    )
-    trees: Annotated[int, Meta(ge=1, le=500, description="For `isolation_forest`; null: 100.")] | None = None
-    sample_rows: (
-        Annotated[int, Meta(ge=2, le=1024, description="For `isolation_forest`: rows that grow a tree; null: 256.")]
-        | None
-    ) = None
-    seed: Annotated[int, Meta(ge=0, lt=2**32, description="For `isolation_forest`; null: 0.")] | None = None
+    window: Annotated[
+        Annotated[int, Meta(ge=2, le=100_000)] | Annotated[str, Meta(pattern="^[1-9][0-9]{0,5}[smhdw]$")] | None,
+        Meta(description="For `rolling`: so many rows before each row, or a time before it, such as `7d`."),
+    ] = None
+    min_history: Annotated[
+        Annotated[int, Meta(ge=2, le=100_000)] | None,
+        Meta(description="For `rolling`: values a window must have; null: 10 or all."),
+    ] = None
+    bins: Annotated[
+        Annotated[int, Meta(ge=2, le=1000)] | None, Meta(description="For `hbos`; null: the square root of the values.")
+    ] = None
+    trees: Annotated[
+        Annotated[int, Meta(ge=1, le=500)] | None, Meta(description="For `isolation_forest`; null: 100.")
+    ] = None
+    sample_rows: Annotated[
+        Annotated[int, Meta(ge=2, le=1024)] | None,
+        Meta(description="For `isolation_forest`: rows that grow a tree; null: 256."),
+    ] = None
+    seed: Annotated[
+        Annotated[int, Meta(ge=0, lt=2**32)] | None, Meta(description="For `isolation_forest`; null: 0.")
+    ] = None
     limit_rows: Annotated[int, Meta(ge=1, le=1_000_000, description="Keep at most so many, highest scores first.")] = (
         10_000
     )

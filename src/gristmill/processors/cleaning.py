@@ -31,13 +31,16 @@ class CleanText(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     `%d.%m.%Y`) become ISO 8601, other texts stay.
     """
 
-    columns: Chosen | None = None
-    unicode: Literal["NFC", "NFKC"] | None = None
-    trim: bool = False
-    collapse: bool = False
-    case: Case | None = None
-    null_tokens: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
-    date_format: Annotated[str, Meta(min_length=2, max_length=100)] | None = None
+    columns: Annotated[Chosen | None, Meta(description="Columns of text, by names or a pattern; null: all.")] = None
+    unicode: Annotated[Literal["NFC", "NFKC"] | None, Meta(description="A normal form; null: as it is.")] = None
+    trim: Annotated[bool, Meta(description="No white space at the ends.")] = False
+    collapse: Annotated[bool, Meta(description="Any run of white space becomes one space.")] = False
+    case: Annotated[Case | None, Meta(description="Letters in one case; null: as they are.")] = None
+    null_tokens: Annotated[tuple[str, ...], Meta(max_length=1000, description="Texts that become null.")] = ()
+    date_format: Annotated[
+        Annotated[str, Meta(min_length=2, max_length=100)] | None,
+        Meta(description="Dates written so, as in `%d.%m.%Y`, become ISO 8601."),
+    ] = None
 
 
 class RenameColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="rename_columns"):
@@ -46,7 +49,7 @@ class RenameColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     Letters keep their script, other signs become `_`; a name that is taken gets a number behind it.
     """
 
-    style: Literal["snake_case"] = "snake_case"
+    style: Annotated[Literal["snake_case"], Meta(description="How names are written.")] = "snake_case"
 
 
 class TextFitted(msgspec.Struct, frozen=True, tag="text_fitted"):

@@ -27,10 +27,12 @@ class Clip(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="o
     columns are Float64; null and NaN stay, infinite values are cut off too.
     """
 
-    columns: Chosen | None = None
-    low: float | None = None
-    high: float | None = None
-    quantiles: tuple[Share, Share] | None = None
+    columns: Annotated[Chosen | None, Meta(description="Numeric columns, by names or a pattern; null: all.")] = None
+    low: Annotated[float | None, Meta(description="The least that stays; null: no such bound.")] = None
+    high: Annotated[float | None, Meta(description="The most that stays; null: no such bound.")] = None
+    quantiles: Annotated[
+        tuple[Share, Share] | None, Meta(description="Bounds by each column's quantiles, in place of `low` and `high`.")
+    ] = None
 
 
 class ClipPlan(msgspec.Struct, frozen=True, tag="clip"):
@@ -48,9 +50,9 @@ class ClipState(msgspec.Struct, frozen=True, tag="clip"):
 class Clipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A column and its bounds; null: none on that side."""
 
-    column: str
-    low: float | None
-    high: float | None
+    column: Annotated[str, Meta(description="Its name.")]
+    low: Annotated[float | None, Meta(description="The least that stays.")]
+    high: Annotated[float | None, Meta(description="The most that stays.")]
 
 
 class ClipFitted(msgspec.Struct, frozen=True, tag="clip_fitted"):

@@ -35,7 +35,7 @@ TEXT_WIDTH = 6
 class Matching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Columns whose name matches a regular expression (Rust's syntax, which takes linear time), anywhere in it."""
 
-    regex: Annotated[str, Meta(min_length=1, max_length=1000)]
+    regex: Annotated[str, Meta(min_length=1, max_length=1000, description="Rust's syntax, such as `^price_`.")]
 
 
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]

@@ -40,8 +40,10 @@ class Keep(StrEnum):
 class DropDuplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="drop_duplicates"):
     """Drop rows that are the same in the `subset` columns (null: all). `keep`: the first, the last, or none of them."""
 
-    subset: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
-    keep: Keep = Keep.FIRST
+    subset: Annotated[
+        Annotated[tuple[str, ...], Meta(min_length=1)] | None, Meta(description="Columns to compare; null: all.")
+    ] = None
+    keep: Annotated[Keep, Meta(description="Which of rows that are the same stays, if any.")] = Keep.FIRST
 
 
 class DuplicatePlan(msgspec.Struct, frozen=True, tag="duplicates"):

@@ -42,6 +42,7 @@ def of_number(column: Column, seen: NumberSeen, known: Spread, caps: Caps) -> di
         "top_values": _top(told) if told.exact else None,
         "constant": measured.constant,
         "unique": told.exact and 0 < distinct == count,
+        "monotonic": seen.order.word,
         "accuracy": {}
         if told.exact
         else {"distinct": _approximate(caps), "unique": "not told", "top_values": "not told"},
@@ -71,6 +72,8 @@ def of_other(column: Column, seen: OtherSeen, rows: int, caps: Caps) -> dict[str
         "unique": exact and 0 < distinct == count,
         "accuracy": accuracy,
     }
+    if kind is not Family.BOOLEAN:
+        entry["monotonic"] = seen.order.word
     if kind is Family.TEXT:
         measured = seen.lengths
         entry["lengths"] = {
@@ -80,7 +83,26 @@ def of_other(column: Column, seen: OtherSeen, rows: int, caps: Caps) -> dict[str
         }
     if kind is Family.TIME:
         entry |= {"earliest": seen.low, "latest": seen.high}
+        if column.type.startswith("Date"):
+            entry["gaps"] = _gaps(seen, distinct, accuracy)
     return entry
+
+
+def _gaps(seen: OtherSeen, distinct: int, accuracy: dict[str, object]) -> dict[str, object] | None:
+    """Steps from one different time to the next; says in `accuracy` where they are not told, or approximate."""
+    found = seen.gaps
+    if found is None:
+        if distinct > 1:
+            accuracy["gaps"] = "not told"
+        return None
+    if not found.exact:
+        accuracy["gaps"] = {"label": "approximate", "figures": ["median_step", "irregular_steps"]}
+    return {
+        "steps": found.steps,
+        "median_step": found.median,
+        "irregular_steps": found.irregular,
+        "largest": {"step": found.largest, "from": found.start, "to": found.end},
+    }
 
 
 def _sum(seen: NumberSeen) -> float:

@@ -66,8 +66,10 @@ class FillNulls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     `forward` takes the last value above, in the order of the dataset; what has none above stays missing.
     """
 
-    strategy: Strategy
-    columns: Chosen | None = None
+    strategy: Annotated[Strategy, Meta(description="What goes in; `drop`: the row goes out.")]
+    columns: Annotated[Chosen | None, Meta(description="By names or a pattern; null: all that the strategy fits.")] = (
+        None
+    )
     value: Annotated[Cell | None, Meta(description="For `constant` alone.")] = None
 
 
@@ -97,11 +99,11 @@ class Fill(msgspec.Struct, frozen=True, omit_defaults=True):
     `type` is the column's, for a mode: such a value fits no other.
     """
 
-    column: str
-    value: Cell | None
-    floating: bool = False
-    exact: bool = True
-    type: str | None = None
+    column: Annotated[str, Meta(description="Its name.")]
+    value: Annotated[Cell | None, Meta(description="What goes in.")]
+    floating: Annotated[bool, Meta(description="Whether the column becomes Float64.")] = False
+    exact: Annotated[bool, Meta(description="Whether the value is exact.")] = True
+    type: Annotated[str | None, Meta(description="The column's type, for a mode.")] = None
 
 
 class FillFitted(msgspec.Struct, frozen=True, tag="fill_fitted"):

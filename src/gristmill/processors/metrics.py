@@ -27,8 +27,8 @@ _ALL = frozenset(Family)
 class MetricsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to describe."""
 
-    columns: tuple[str, ...] | None = None
-    correlations: bool = True
+    columns: Annotated[tuple[str, ...] | None, Meta(description="Columns to describe, by name; null: all.")] = None
+    correlations: Annotated[bool, Meta(description="Pearson correlations of the numeric columns, 50 at most.")] = True
     spearman: Annotated[bool, Meta(description="Rank correlations too; takes two further looks at the columns.")] = (
         False
     )
@@ -43,11 +43,13 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
     Numbers: count, null, NaN, infinite, distinct, extremes, sum, mean, std and variance (ddof 1), population skew and
     excess kurtosis, linear quantiles at 1, 5, 25, 50, 75, 95 and 99 %, IQR, MAD (unscaled), zeros, negatives, a
     histogram and the most frequent values. Text: distinct and most frequent values, lengths in characters. Times:
-    earliest and latest. The dataset: share of nulls, duplicate rows, Pearson correlations, and with `spearman` those of
-    ranks.
+    earliest and latest; of dates and datetimes also the gaps: the median step from one time to the next, how many steps
+    differ from it, and the largest. Whether a column is constant, all different, or in order (`monotonic`). The
+    dataset: share of nulls, duplicate rows, Pearson correlations, and with `spearman` those of ranks.
 
     NaN and infinite values are counted apart and take no part in the other figures. Everything is exact, but for the
-    figures that a column's `accuracy` names: distinct and most frequent values where there are very many.
+    figures that a column's `accuracy` names: distinct and most frequent values where there are very many, and the gaps
+    of as many times that are not in order.
 
     With a baseline, `drift` compares each column with that of the baseline: the population stability index and the
     distance of Kolmogorov and Smirnov of numbers, the index of texts and booleans by their most frequent values, and
@@ -197,6 +199,8 @@ class Metrics(Processor[MetricsParams, Plan, State, Fitted]):
                 "count": "values that are there: not null, NaN or infinite",
                 "correlation": "over the rows where both values are there; ranks are among all values of a column",
                 "top_values": "of equally frequent values the smallest first",
+                "monotonic": "of the values that are there, in the order of the rows; texts by code points",
+                "gaps": "between different times in their order; of an even number of steps the lower middle one",
                 "large_integers": "extremes and sums are exact, other figures are of the nearest float64",
             },
             "warnings": [*plan.warnings, *_warnings(plan, fitted)],

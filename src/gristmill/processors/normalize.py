@@ -32,9 +32,9 @@ StepState = DuplicateState | FillState | ClipState | ScaleState
 class NormalizeParams(RowsParams, frozen=True, forbid_unknown_fields=True):
     """What to do: steps to fit and apply, or the document of steps that were fitted before."""
 
-    steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=50, description="Done in this order.")] | None = (
-        None
-    )
+    steps: Annotated[
+        Annotated[tuple[Step, ...], Meta(min_length=1, max_length=50)] | None, Meta(description="Done in this order.")
+    ] = None
     fitted: Annotated[Recipe | None, Meta(description="The `fitted.json` of another result.")] = None
     fitted_from: Annotated[
         UUID | None,

@@ -9,23 +9,21 @@ import numpy.typing as npt
 import polars as pl
 
 from gristmill.domain.column import Column
-from gristmill.errors import BadData
-from gristmill.processors import frequencies, hashes, moments, spread
+from gristmill.processors import frequencies, hashes, moments, order, spread
 from gristmill.processors.columns import Family, Floats, family, is_integer, numbers, there
 from gristmill.processors.frequencies import Frequencies
 from gristmill.processors.hashes import Hashes
 from gristmill.processors.moments import Moments
+from gristmill.processors.order import Gaps, Order, OrderWatch, Steps, StepsWatch
 from gristmill.processors.quantiles import Lookout
 from gristmill.processors.spread import Pass, Spread
+from gristmill.processors.times import iso
 from gristmill.processors.values import Gathered, Limits, limits
 
 BINS = 20
 TOP = 10
 OUTLINE = 512
 OUTLINE_ALL = 65_536
-_DAYS = 95_000_000
-FAR = {"d": _DAYS, "ms": _DAYS * 86_400_000, "us": _DAYS * 86_400_000_000, "ns": 2**63 - 1}
-"""How far from 1970 a time can be told, in its unit: some 260,000 years."""
 Number = int | float
 
 
@@ -57,12 +55,16 @@ class NumberSeen(msgspec.Struct, frozen=True, tag="number"):
     high: Number | None = None
     hashes: Hashes = hashes.EMPTY
     seen: Pass = Pass()
+    order: Order = Order()
     bins: npt.NDArray[np.int64] | None = None
     told: Told | None = None
 
 
 class OtherSeen(msgspec.Struct, frozen=True, tag="other"):
-    """Text, booleans and times. `low` and `high` are the earliest and latest of a time, in ISO 8601."""
+    """Text, booleans and times. `low` and `high` are the earliest and latest of a time, in ISO 8601.
+
+    `steps` are those of a time in order; `gaps` what they came to once all is seen, as far as that can be told.
+    """
 
     nulls: int = 0
     frequencies: Frequencies = Frequencies()
@@ -70,6 +72,9 @@ class OtherSeen(msgspec.Struct, frozen=True, tag="other"):
     lengths: Moments = Moments()
     low: str | None = None
     high: str | None = None
+    order: Order = Order()
+    steps: Steps = Steps()
+    gaps: Gaps | None = None
     told: Told | None = None
 
 
@@ -132,6 +137,7 @@ class NumberWatch:
         self._distinct = _Distinct(caps.hashes)
         self._values = Gathered(caps.values, self._distinct.add_numbers)
         self._moments = Moments()
+        self._order = OrderWatch()
         self._counts = np.zeros(5, np.int64)
         self._total: Number = 0 if self._integer else 0.0
         self._ends: list[Number] = []
@@ -146,6 +152,7 @@ class NumberWatch:
         measured = moments.measure(values)
         self._moments = moments.merge([self._moments, measured])
         self._bound(series, values, measured)
+        self._order.take(there(series.alias("x")) if self._integer else pl.Series("x", values))
         if not self._values.exact:
             self._distinct.add_numbers(values)
         self._values.add(values)
@@ -177,6 +184,7 @@ class NumberWatch:
             high=high,
             hashes=self._distinct.seen(),
             seen=Pass(moments=self._moments, values=values),
+            order=self._order.seen(),
         )
 
 
@@ -222,6 +230,8 @@ class OtherWatch:
         self._counter = frequencies.Counter(caps.frequencies, self._distinct.add)
         self._lengths = Moments()
         self._ends: list[pl.Series] = []
+        self._order = OrderWatch()
+        self._steps = StepsWatch()
 
     def take(self, series: pl.Series) -> None:
         self._nulls += series.null_count()
@@ -231,8 +241,10 @@ class OtherWatch:
         if self._kind is Family.TEXT:
             lengths = there(plain).str.len_chars().cast(pl.Float64).to_numpy()
             self._lengths = moments.merge([self._lengths, moments.measure(lengths)])
+            self._order.take(there(plain))
         if self._kind is Family.TIME:
             self._bound(plain)
+            self._steps.take(there(plain).to_physical())
         if self._counter.error:
             self._distinct.add(plain)
         self._counter.take(plain)
@@ -245,7 +257,9 @@ class OtherWatch:
     def seen(self) -> OtherSeen:
         counted = self._counter.seen()
         low, high = (iso(end)[0] for end in self._ends) if self._ends else (None, None)
-        return OtherSeen(self._nulls, counted, self._distinct.seen(), self._lengths, low, high)
+        steps = self._steps.seen()
+        found = steps.order if self._kind is Family.TIME else self._order.seen()
+        return OtherSeen(self._nulls, counted, self._distinct.seen(), self._lengths, low, high, found, steps)
 
 
 def edges(seen: Moments) -> Floats | None:
@@ -265,17 +279,6 @@ def binned(values: Floats, seen: Moments, weights: Floats | None = None) -> npt.
     return counts.astype(np.int64)
 
 
-def iso(series: pl.Series) -> list[str]:
-    """Times in ISO 8601. Raises BadData for one that no calendar has: Polars breaks down on it wherever it is shown."""
-    unit = getattr(series.dtype, "time_unit", None) or "d"
-    if (
-        isinstance(series.dtype, pl.Date | pl.Datetime)
-        and (series.to_physical().cast(pl.Int64).abs() > FAR[unit]).any()
-    ):
-        raise BadData("A column has times beyond the year 262,000, which can't be shown")
-    return series.dt.to_string("iso").to_list()
-
-
 def settle(column: Column, seen: ColumnSeen, known: Spread, caps: Caps) -> tuple[ColumnSeen, Spread]:
     """What has to be known of a column once all passes are done, in a few kilobytes."""
     if isinstance(seen, NumberSeen):
@@ -283,8 +286,25 @@ def settle(column: Column, seen: ColumnSeen, known: Spread, caps: Caps) -> tuple
     counted = seen.frequencies
     distinct = counted.distinct if counted.exact else hashes.tally(seen.hashes, 0, caps.hashes).distinct
     told = Told(exact=counted.exact, distinct=distinct, top=_top(column, counted))
-    bare = Frequencies(error=counted.error)
-    return msgspec.structs.replace(seen, frequencies=bare, hashes=hashes.EMPTY, told=told), known
+    settled = msgspec.structs.replace(
+        seen,
+        frequencies=Frequencies(error=counted.error),
+        hashes=hashes.EMPTY,
+        order=seen.order.bare,
+        steps=Steps(),
+        gaps=_gaps(column, seen),
+        told=told,
+    )
+    return settled, known
+
+
+def _gaps(column: Column, seen: OtherSeen) -> Gaps | None:
+    """Of dates and datetimes, as far as that can be told."""
+    if not column.type.startswith("Date"):
+        return None
+    table = seen.frequencies.table
+    values = None if table is None else table.get_column("value")
+    return order.gaps(seen.steps, values, exact=seen.frequencies.exact)
 
 
 def _settled_number(seen: NumberSeen, known: Spread, caps: Caps) -> tuple[ColumnSeen, Spread]:
@@ -299,7 +319,8 @@ def _settled_number(seen: NumberSeen, known: Spread, caps: Caps) -> tuple[Column
             bins = binned(values.points, known.moments, values.weights)
     else:
         told = Told(exact=False, distinct=hashes.tally(seen.hashes, 0, caps.hashes).distinct)
-    kept = msgspec.structs.replace(seen, hashes=hashes.EMPTY, seen=Pass(), bins=bins, told=told)
+    bare = seen.order.bare
+    kept = msgspec.structs.replace(seen, hashes=hashes.EMPTY, seen=Pass(), order=bare, bins=bins, told=told)
     return kept, msgspec.structs.replace(known, values=values.thinned(caps.outline))
 
 
@@ -335,6 +356,7 @@ def _merge_numbers(parts: Sequence[NumberSeen], caps: Caps) -> NumberSeen:
         high=max(highs, default=None),
         hashes=_merge_hashes(parts, caps, exact=seen.values.exact),
         seen=seen,
+        order=order.merge([part.order for part in parts]),
         bins=np.sum(bins, axis=0) if bins else None,
     )
 
@@ -352,6 +374,8 @@ def _merge_others(parts: Sequence[OtherSeen], caps: Caps) -> OtherSeen:
         lengths=moments.merge([part.lengths for part in parts]),
         low=min((part.low for part in parts if part.low is not None), default=None),
         high=max((part.high for part in parts if part.high is not None), default=None),
+        order=order.merge([part.order for part in parts]),
+        steps=order.merge_steps([part.steps for part in parts]),
     )
 
 

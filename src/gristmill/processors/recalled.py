@@ -13,7 +13,7 @@ from gristmill.processors.contract import unpack
 from gristmill.processors.profile import ColumnSeen, NumberSeen
 from gristmill.processors.spread import Spread
 
-VERSION = 3
+VERSION = 4
 """That of `metrics`: figures of another one are not taken."""
 
 

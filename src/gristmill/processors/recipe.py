@@ -24,31 +24,38 @@ Ready = DuplicatePlan | FillPlan | StepFitted
 class FilledNulls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="fill_nulls"):
     """What went into each column; for `drop` the columns that may miss nothing, for `forward` those that are filled."""
 
-    strategy: Strategy
-    columns: tuple[Fill | str, ...]
+    strategy: Annotated[Strategy, Meta(description="What went in.")]
+    columns: Annotated[tuple[Fill | str, ...], Meta(description="Each column with its value, or its name.")]
 
 
 class Scaled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="scale"):
-    method: scaling.Method
-    columns: tuple[Scaling, ...]
+    """How each column was scaled."""
+
+    method: Annotated[scaling.Method, Meta(description="The formula.")]
+    columns: Annotated[tuple[Scaling, ...], Meta(description="Each column with its figures.")]
 
 
 class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="clip"):
-    columns: tuple[Clipped, ...]
+    """How each column was clipped."""
+
+    columns: Annotated[tuple[Clipped, ...], Meta(description="Each column with its bounds.")]
 
 
 class Renamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", tag="rename_columns"):
     """New names by old ones."""
 
-    names: dict[str, str]
+    names: Annotated[dict[str, str], Meta(description="The new name by the old one.")]
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `fitted.json` of a result of the kind `normalize`, as it is."""
 
-    kind: Literal["normalize"]
-    version: Annotated[int, Meta(ge=1)]
-    steps: tuple[DropDuplicates | FilledNulls | Cut | CleanText | Renamed | Scaled, ...]
+    kind: Annotated[Literal["normalize"], Meta(description="Whose document it is.")]
+    version: Annotated[int, Meta(ge=1, description="That of the kind which wrote it.")]
+    steps: Annotated[
+        tuple[DropDuplicates | FilledNulls | Cut | CleanText | Renamed | Scaled, ...],
+        Meta(description="What was done, in this order."),
+    ]
 
 
 def describe(step: StepFitted) -> dict[str, object]:

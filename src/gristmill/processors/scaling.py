@@ -68,8 +68,8 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     they are, and the report says so. In other data, what is not positive becomes null.
     """
 
-    method: Method
-    columns: Chosen | None = None
+    method: Annotated[Method, Meta(description="The formula, as told above.")]
+    columns: Annotated[Chosen | None, Meta(description="Numeric columns, by names or a pattern; null: all.")] = None
     range: Annotated[tuple[float, float], Meta(description="Low and high end, for `minmax`.")] = (0.0, 1.0)
     transform: Annotated[Literal["yeo-johnson", "box-cox"], Meta(description="For `power`.")] = "yeo-johnson"
     output: Annotated[Literal["uniform", "normal"], Meta(description="For `quantile`.")] = "uniform"
@@ -102,17 +102,17 @@ class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `normal` distribution at that share. `error` is the most by which a share can be off; 0 means exact.
     """
 
-    column: str
-    center: float = 0.0
-    unit: float | None = None
-    stretch: float = 1.0
-    shift: float = 0.0
-    note: str | None = None
-    quantiles: tuple[float, ...] = ()
-    error: float = 0.0
-    normal: bool = False
-    power: float | None = None
-    box: bool = False
+    column: Annotated[str, Meta(description="Its name.")]
+    center: Annotated[float, Meta(description="Taken off x.")] = 0.0
+    unit: Annotated[float | None, Meta(description="What x is divided by; null: the column stays as it is.")] = None
+    stretch: Annotated[float, Meta(description="Times this, then.")] = 1.0
+    shift: Annotated[float, Meta(description="Plus this, at last.")] = 0.0
+    note: Annotated[str | None, Meta(description="What was odd about the column.")] = None
+    quantiles: Annotated[tuple[float, ...], Meta(description="At evenly spaced shares.")] = ()
+    error: Annotated[float, Meta(description="By how much a share can be off; 0: exact.")] = 0.0
+    normal: Annotated[bool, Meta(description="Whether shares become values of a normal distribution.")] = False
+    power: Annotated[float | None, Meta(description="That of Yeo and Johnson, or of Box and Cox.")] = None
+    box: Annotated[bool, Meta(description="Whether the power is that of Box and Cox.")] = False
 
 
 class ScaleFitted(msgspec.Struct, frozen=True, tag="scale_fitted"):

@@ -8,7 +8,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import httpx
-from gristmill_client import Client
+from gristmill_client import AuthenticatedClient
 from gristmill_client.api.datasets import create_dataset, get_dataset
 from gristmill_client.api.jobs import cancel_job, get_job, get_result, list_result_rows, submit_job
 from gristmill_client.models import (
@@ -33,7 +33,7 @@ from gristmill_client.types import File
 CSV = b"city,temperature\nOslo,4.5\nLima,19\nCairo,31\n"
 T = TypeVar("T")
 
-client = Client(base_url=sys.argv[1])
+client = AuthenticatedClient(base_url=sys.argv[1], token=sys.argv[2])
 
 
 def told(answer: object, kind: type[T]) -> T:

@@ -9,8 +9,8 @@ type Problem = components["schemas"]["ProblemDetails"];
 
 const CSV = "city,temperature\nOslo,4.5\nLima,19\nCairo,31\n";
 const WAIT = { Prefer: "wait=10" };
-const [, , baseUrl = ""] = process.argv;
-const client = createClient<paths>({ baseUrl });
+const [, , baseUrl = "", key = ""] = process.argv;
+const client = createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${key}` } });
 
 /** An answer's body; a problem is thrown as what it is. */
 function told<T>(answer: { data?: T; error?: Problem }): T {

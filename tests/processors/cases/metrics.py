@@ -1,6 +1,6 @@
 """Cases of the kind `metrics`: a frame, params, and figures at their place in the report."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
@@ -36,6 +36,70 @@ CASES = {
             "columns.3.earliest": "1999-12-31",
             "columns.3.latest": "2021-05-04",
             "columns.4.top_values.0": {"value": True, "count": 3},
+        },
+    },
+    "columns in order": {
+        "frame": pl.DataFrame(
+            {
+                "up": [1, 2, 2, None, 5],
+                "strictly up": [1.0, 2.0, float("nan"), 3.0, float("inf")],
+                "down": ["c", "b", None, "b", "a"],
+                "strictly down": pl.Series([2**63 + 3, 2**63 + 2, 2**63 + 1, 2**63, 7], dtype=pl.UInt64),
+                "same": [None, 4, 4, None, 4],
+                "neither": [1, 3, 2, 4, 5],
+                "one": [None, None, 1, None, None],
+                "no order": [True, True, True, True, True],
+            }
+        ),
+        "params": {},
+        "report": {
+            "columns.0.monotonic": "increasing",
+            "columns.1.monotonic": "strictly_increasing",
+            "columns.2.monotonic": "decreasing",
+            "columns.3.monotonic": "strictly_decreasing",
+            "columns.4.monotonic": "constant",
+            "columns.5.monotonic": None,
+            "columns.6.monotonic": None,
+            "conventions.monotonic": "of the values that are there, in the order of the rows; texts by code points",
+        },
+    },
+    "times with gaps": {
+        "frame": pl.DataFrame(
+            {
+                "in order": [date(2024, 1, 1), date(2024, 1, 2), None, date(2024, 1, 2), date(2024, 1, 10)],
+                "falling": [datetime(2024, 5, 1, 0, 0, second, tzinfo=UTC) for second in (50, 40, 30, 21, 11)],
+                "in disorder": [datetime(2024, 5, 1, hour) for hour in (3, 0, 1, 9, 2)],  # noqa: DTZ001
+                "far apart": pl.Series([-(9 * 10**18), 0, 1, 2, 9 * 10**18], dtype=pl.Datetime("ns")),
+                "once": [date(2024, 1, 1)] * 5,
+                "clock": [timedelta(seconds=second) for second in range(5)],
+            }
+        ),
+        "params": {},
+        "report": {
+            "columns.0.monotonic": "increasing",
+            "columns.0.gaps": {
+                "steps": 2,
+                "median_step": "P1D",
+                "irregular_steps": 1,
+                "largest": {"step": "P8D", "from": "2024-01-02", "to": "2024-01-10"},
+            },
+            "columns.1.gaps.median_step": "PT10S",
+            "columns.1.gaps.irregular_steps": 1,
+            "columns.1.gaps.largest.from": "2024-05-01 00:00:11.000000+00:00",
+            "columns.2.monotonic": None,
+            "columns.2.gaps.steps": 4,
+            "columns.2.gaps.median_step": "PT1H",
+            "columns.2.gaps.largest": {
+                "step": "PT6H",
+                "from": "2024-05-01 03:00:00.000000",
+                "to": "2024-05-01 09:00:00.000000",
+            },
+            "columns.2.accuracy": {},
+            "columns.3.gaps.median_step": "PT0.000000001S",
+            "columns.3.gaps.largest.step": "P104166DT16H",
+            "columns.3.gaps.largest.from": "1684-10-19 08:00:00.000000000",
+            "columns.4.gaps": None,
+            "columns.5.monotonic": "strictly_increasing",
         },
     },
     "chosen columns and repeated rows": {

@@ -23,9 +23,11 @@ export function key() {
   return sessionStorage.getItem(KEY) ?? "";
 }
 
+/** Use another key from now on. Whoever listens to the window's `keychange` is told. */
 export function setKey(value) {
   if (value) sessionStorage.setItem(KEY, value);
   else sessionStorage.removeItem(KEY);
+  window.dispatchEvent(new Event("keychange"));
 }
 
 /** Call `listener` whenever the server wants a key that it has not got. Answers what ends it. */

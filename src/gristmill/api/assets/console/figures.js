@@ -53,9 +53,15 @@ function Column({ of, rows }) {
         : null}
     ${Object.entries(of.accuracy ?? {}).filter(([, told]) => typeof told === "object").map(([what, told]) => html`<p><${Label} of=${told} what=${what.replaceAll("_", " ")} /></p>`)}
     ${of.earliest !== undefined && html`<p class="quick"><span>from <b>${figure(of.earliest)}</b></span><span>to <b>${figure(of.latest)}</b></span></p>`}
+    ${of.gaps && html`<p class="quick">
+      <span>step <b>${of.gaps.median_step}</b></span>
+      <span>largest <b>${of.gaps.largest.step}</b></span>
+      ${of.gaps.irregular_steps > 0 && html`<span>${count(of.gaps.irregular_steps)} of ${count(of.gaps.steps)} steps differ</span>`}
+    </p>`}
     ${of.infinities > 0 && html`<p class="warn">${count(of.infinities)} infinite</p>`}
     ${of.constant && html`<p class="muted">always the same</p>`}
     ${of.unique && html`<p class="muted">every value is another</p>`}
+    ${of.monotonic && !of.constant && html`<p class="muted">${of.monotonic.replaceAll("_", " ")}</p>`}
   `;
 }
 

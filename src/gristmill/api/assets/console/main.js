@@ -1,6 +1,6 @@
 // The frame: where to go, the theme, the key, and the view that the address names.
 
-import { key, onKeyNeeded, setKey } from "./api.js";
+import { get, key, onKeyNeeded, setKey } from "./api.js";
 import { html, render, useEffect, useRef, useState } from "./html.js";
 import { Loading, Problem } from "./parts.js";
 import { useRoute } from "./router.js";
@@ -10,6 +10,7 @@ const VIEWS = {
   jobs: ["Jobs", () => import("./jobs.js")],
   processors: ["New job", () => import("./processors.js")],
   queue: ["Queue", () => import("./queue.js")],
+  keys: ["Keys", () => import("./keys.js")],
 };
 const DETAILS = { datasets: () => import("./dataset.js"), jobs: () => import("./job.js") };
 const THEMES = { "": "System", light: "Light", dark: "Dark" };
@@ -30,18 +31,41 @@ function useView(name, detailed) {
   return view.error || (view.name === name && view.detailed === detailed) ? view : {};
 }
 
+/** Whether the key that is used, or nobody having one, lets us do what an admin may. Asked again with another key. */
+function useAdmin() {
+  const [admin, set] = useState(false);
+  useEffect(() => {
+    let asked = 0;
+    const ask = async () => {
+      const now = (asked += 1);
+      // Who may not even look is no admin; what is wrong, the view says.
+      const { scopes } = await get("whoami").catch(() => ({ scopes: [] }));
+      if (now === asked) set(scopes.includes("admin"));
+    };
+    ask();
+    window.addEventListener("keychange", ask);
+    return () => {
+      asked = -1;
+      window.removeEventListener("keychange", ask);
+    };
+  }, []);
+  return admin;
+}
+
 function App() {
   const route = useRoute();
   const name = route.parts[0] in VIEWS ? route.parts[0] : "datasets";
   const detailed = route.parts.length > 1;
   const view = useView(name, detailed);
   const [entered, enter] = useState(0);
+  const admin = useAdmin();
+  const shown = Object.entries(VIEWS).filter(([to]) => to !== "keys" || admin);
   return html`
     <a class="skip" href="#main" onClick=${toMain}>To the content</a>
     <header>
       <a class="brand" href="#/datasets"><img src="assets/icon.svg" alt="" width="22" height="22" />Gristmill</a>
       <nav aria-label="Main">
-        ${Object.entries(VIEWS).map(([to, [title]]) => html`<a href=${`#/${to}`} aria-current=${to === name ? "page" : undefined}>${title}</a>`)}
+        ${shown.map(([to, [title]]) => html`<a href=${`#/${to}`} aria-current=${to === name ? "page" : undefined}>${title}</a>`)}
       </nav>
       <div class="tools">
         <a href="docs">API</a>
@@ -80,6 +104,11 @@ function Key({ onEntered }) {
   const dialog = useRef(null);
   const [there, set] = useState(key() !== "");
   const [needed, need] = useState(false);
+  useEffect(() => {
+    const changed = () => set(key() !== "");
+    window.addEventListener("keychange", changed);
+    return () => window.removeEventListener("keychange", changed);
+  }, []);
   useEffect(
     () =>
       onKeyNeeded(() => {
@@ -90,7 +119,6 @@ function Key({ onEntered }) {
   );
   const keep = (value) => {
     setKey(value);
-    set(value !== "");
     need(false);
     dialog.current.close();
     onEntered();
