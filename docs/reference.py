@@ -20,6 +20,7 @@ from gristmill import errors, metrics, telemetry
 from gristmill.api.access import ACCESS
 from gristmill.api.problems import RETRY_AFTER, STATUS
 from gristmill.cli import app, exits
+from gristmill.cli.app import WITHOUT_JSON
 from gristmill.domain.dataset import DatasetStatus
 from gristmill.domain.job import FINAL, TRANSITIONS, JobEvent, JobStatus
 from gristmill.errors import GristmillError
@@ -86,6 +87,8 @@ def _command(command: Any, path: Sequence[str]) -> Iterator[str]:
         yield f"{prose.strip()}\n"
         if examples:
             yield f"```console\n{inspect.cleandoc(examples.partition(chr(10))[2])}\n```\n"
+    if path[-1] in WITHOUT_JSON:
+        yield f"It has no `--json`: it {WITHOUT_JSON[path[-1]]}.\n"
     rows = [row for parameter in command.params for row in _parameter(parameter, context)]
     if rows:
         yield from table(("argument or option", "default", "what it is"), rows)

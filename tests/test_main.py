@@ -1,5 +1,7 @@
 """The command line does what its help says, and says what is wrong in a line."""
 
+import asyncio
+import json
 import os
 import re
 import shutil
@@ -11,13 +13,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from gristmill import __version__
+from gristmill.db.engine import Database
 from gristmill.domain.key import bootstrap_key, split_token
 from gristmill.run import answers
+from gristmill.settings import load_settings
 from tests.e2e.system import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -75,8 +80,51 @@ def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -
     assert bootstrap_key(values["BOOTSTRAP_API_KEY"]).owner == "admin"
     again = gristmill("secrets", "--file", str(file), env={})
     assert again.returncode == 0
-    assert "nothing was changed" in again.stdout
+    assert "nothing was changed" in again.stderr
+    assert again.stdout == ""
     assert file.read_text() == made
+
+
+def test_what_operators_type_answers_programs_on_standard_output_alone(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    def told(*command: str, code: int = 0) -> Any:
+        ended = gristmill(*command, "--json", env=environment, cwd=tmp_path)
+        assert ended.returncode == code, ended.stderr
+        assert ended.stdout.count("\n") == 1, ended.stdout
+        return json.loads(ended.stdout)
+
+    assert told("secrets") == {"file": ".env", "written": True}
+    assert told("secrets") == {"file": ".env", "written": False}
+    (tmp_path / ".env").unlink()
+    head = told("migrate")["revision"]
+    assert told("migrate") == {"before": head, "revision": head}
+    assert told("buckets")["created"] == []
+    assert told("check-migrations") == {"differences": []}
+    assert told("audit") == []
+    assert {finding["name"]: finding["well"] for finding in told("doctor", code=1)}["workers"] is False
+    assert told("reset", "--data", "nothing-there") == {"wiped": []}
+
+
+def test_drift_is_told_and_fails(environment: dict[str, str]) -> None:
+    alembic("upgrade", "head", env=environment)
+
+    async def drift() -> None:
+        settings = load_settings(environment, env_file=None)
+        async with Database.open(settings.for_migration()) as database, database.driver() as driver:
+            await driver.execute("ALTER TABLE jobs ADD COLUMN strange int")
+
+    asyncio.run(drift())
+    ended = gristmill("check-migrations", "--json", env=environment)
+    assert ended.returncode == 1
+    assert "strange" in str(json.loads(ended.stdout)["differences"])
+
+
+def test_a_database_that_is_away_is_3(environment: dict[str, str]) -> None:
+    for command in ("migrate", "audit"):
+        ended = gristmill(command, "--json", env={**environment, "POSTGRES_PORT": str(free_port())})
+        assert (ended.returncode, ended.stdout) == (3, ""), ended.stderr
+        assert ended.stderr.startswith("gristmill: ")
 
 
 def test_keys_are_made_listed_and_revoked(environment: dict[str, str]) -> None:

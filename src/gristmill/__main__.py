@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gristmill.cli import app
-from gristmill.errors import GristmillError
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+from gristmill.cli.exits import Exit
+from gristmill.errors import GristmillError, Unavailable
 
 
 @contextmanager
@@ -17,14 +16,14 @@ def _plain_errors() -> Iterator[None]:
         yield
     except GristmillError as error:
         sys.stderr.write(f"gristmill: {error.detail}\n")
-        sys.exit(FAILED)
+        sys.exit(Exit.UNREACHABLE if isinstance(error, Unavailable) else Exit.FAILED)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "gristmill":
             raise
         sys.stderr.write(f"gristmill: this needs {error.name}: {_extra()}\n")
-        sys.exit(USAGE)
+        sys.exit(Exit.USAGE)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(Exit.INTERRUPTED)
 
 
 def _extra() -> str:

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, async_playwright
 
+from gristmill.db.engine import Database
+from gristmill.embedded import Endpoints
+from gristmill.settings import load_settings
 from tests.browser.watched import Watched, watching
+from tests.databases import made
 from tests.e2e.system import System, running_system
 
 # The names that it has in distributions; `CHROMIUM` names another one.
@@ -40,12 +44,27 @@ async def browser() -> AsyncIterator[Browser]:
         await opened.close()
 
 
-@pytest.fixture
-async def system(browser: Browser, environment: dict[str, str], tmp_path: Path) -> AsyncIterator[System]:
-    """An API and a worker. Named after the browser: without one nothing is started."""
+@pytest.fixture(scope="session")
+async def pages_environment(endpoints: Endpoints, template_database: str) -> AsyncIterator[dict[str, str]]:
+    async with made(endpoints, "console", template=template_database) as name:
+        yield {**endpoints.environment(), "POSTGRES_DB": name}
+
+
+@pytest.fixture(scope="session")
+async def system(
+    browser: Browser, pages_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[System]:
+    """One API and worker for all tests here. Named after the browser: without one nothing is started."""
     assert browser.is_connected()
-    async with running_system(environment, tmp_path) as running:
+    async with running_system(pages_environment, tmp_path_factory.mktemp("console")) as running:
         yield running
+
+
+@pytest.fixture
+async def database(pages_environment: dict[str, str]) -> AsyncIterator[Database]:
+    """The database of that API, to do there what a worker would."""
+    async with Database.open(load_settings(pages_environment, env_file=None)) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -23,11 +23,13 @@ class Watched:
     url: str
     requested: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    # Other hosts that it may be led to: those of presigned URLs, for downloads.
+    guests: set[str] = field(default_factory=set)
 
     def strangers(self) -> list[str]:
         """What was asked of another host. Data within the page and objects of its own making are asked of none."""
-        own = urlsplit(self.url).netloc
-        return [url for url in self.requested if not _is_own(url, own)]
+        known = {urlsplit(self.url).netloc, *self.guests}
+        return [url for url in self.requested if not _is_known(url, known)]
 
     def note_request(self, request: Request) -> None:
         self.requested.append(request.url)
@@ -59,6 +61,6 @@ async def watching(browser: Browser, url: str) -> AsyncIterator[Watched]:
         await context.close()
 
 
-def _is_own(url: str, own: str) -> bool:
+def _is_known(url: str, known: set[str]) -> bool:
     parts = urlsplit(url)
-    return parts.scheme in {"data", "blob"} or parts.netloc == own
+    return parts.scheme in {"data", "blob"} or parts.netloc in known

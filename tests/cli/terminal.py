@@ -29,12 +29,14 @@ def gristmill(
 
 
 class Terminal:
-    """A command in a terminal, which sees all of its output and types what it is told."""
+    """A command of ours, or a `program`, in a terminal, which sees all of its output and types what it is told."""
 
-    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, env: Mapping[str, str] | None = None, program: Sequence[str] | None = None
+    ) -> None:
         size = {"COLUMNS": str(COLUMNS), "LINES": str(LINES), "TERM": "xterm-256color"}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", SPAWN, *_command(arguments)],
+            [sys.executable, "-c", SPAWN, *(program or _command(arguments))],
             env=_environment({**(env or {}), **size}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -3,6 +3,10 @@
 import json
 import os
 import re
+import shlex
+import signal
+import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -105,21 +109,59 @@ def test_ctrl_c_ends_a_watch_and_leaves_the_job(live: Env, dataset: str) -> None
     assert (ended.returncode, read(ended.stdout)["status"]) == (0, "canceled"), ended.stderr
 
 
-def test_top_draws_and_leaves_on_q(live: Env, dataset: str) -> None:
+def test_a_second_ctrl_c_leaves_at_once(live: Env, dataset: str) -> None:
+    """The worker is held still, so that a cancel does not come to its end."""
     with Client(live["GRISTMILL_URL"]) as client:
+        (worker,) = client.workers()
+        with Terminal("submit", "--dataset", dataset, *LONG, "--no-reuse", "--wait", "--json", env=live) as terminal:
+            terminal.until(r"(running|fit) ")
+            os.kill(worker.pid, signal.SIGSTOP)
+            try:
+                terminal.type(CTRL_C)
+                terminal.until("is being canceled")
+                began = time.monotonic()
+                terminal.type(CTRL_C)
+                assert terminal.ends() == 130, terminal.said
+                assert time.monotonic() - began < 3
+                (told,) = (json.loads(line) for line in terminal.said.splitlines() if line.startswith("{"))
+                assert f"gristmill watch {told['id']}" in terminal.said
+                seen = client.job(told["id"])
+                assert not seen.final
+                assert seen.info.cancel_requested_at is not None
+            finally:
+                os.kill(worker.pid, signal.SIGCONT)
+        assert seen.wait(timeout_s=60).status == "canceled"
+
+
+def test_top_is_told_what_goes_on_and_leaves_on_q(live: Env, dataset: str) -> None:
+    with Client(live["GRISTMILL_URL"]) as client, Terminal("top", env=live) as terminal:
+        terminal.until(r"1 workers, 0 of 1 slots busy")
         job = client.submit("misbehave", dataset, {"seconds": 299}, reuse="none")
-        with Terminal("top", "--interval", "0.3", env=live) as terminal:
-            said = terminal.until(rf"{job.id} +misbehave")
-            assert re.search(r"1 workers, \d of 1 slots busy", said)
-            assert "oldest wait" in said
-            terminal.type("x")
-            terminal.type("q")
-            assert terminal.ends() == 0
+        said = terminal.until(rf"{job.id} +misbehave")
+        terminal.until(r"1 workers, 1 of 1 slots busy")
+        assert "oldest wait" in said
+        job.cancel()
+        terminal.until(rf"(?s){job.id}.*1 of 1 slots busy.*0 of 1 slots busy.*[1-9] canceled")
+        terminal.type("x")
+        terminal.type("q")
+        assert terminal.ends() == 0
         assert terminal.raw.count("\x1b[?1049l") == 1, "the screen before comes back"
+
+
+def test_top_looks_once_for_programs(live: Env, dataset: str) -> None:
+    with Client(live["GRISTMILL_URL"]) as client:
+        job = client.submit("misbehave", dataset, {"seconds": 298}, reuse="none")
+        while job.refresh().status == "pending":
+            time.sleep(0.05)
+        shown = gristmill("top", env=live).stdout
+        assert f"{job.id}  misbehave" in shown
+        assert "\x1b" not in shown
         snapshot = read(gristmill("top", "--json", env=live).stdout)
         job.cancel().wait()
     assert set(snapshot) == {"queue", "workers", "running"}
     assert snapshot["workers"][0]["slots"] == 1
+    assert [run["kind"] for run in snapshot["workers"][0]["runs"]] == ["misbehave"]
+    assert [run["id"] for run in snapshot["running"]] == [job.id]
 
 
 def test_a_pipe_gets_the_id_alone_and_json_is_one_document(live: Env, table: Path) -> None:
@@ -166,6 +208,14 @@ def test_run_local_makes_the_same_bytes_as_the_server(
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
     files = read(here.stdout)["files"]
     assert {file["name"] for file in files} == set(contents(tmp_path / "here"))
+
+
+def test_a_name_that_promises_another_format_is_told(live: Env, dataset: str, tmp_path: Path) -> None:
+    given = ("--dataset", dataset, "-k", "anomalies", "-p", "method=zscore", "-o", str(tmp_path / "flagged.csv"))
+    assert "has the bytes of anomalies.parquet" in gristmill("submit", *given, env=live).stderr
+    right = gristmill("submit", *given, "-p", "output_format=csv", env=live)
+    assert right.returncode == 0
+    assert "has the bytes" not in right.stderr
 
 
 def test_profile_says_what_the_server_says(live: Env, dataset: str, table: Path) -> None:
@@ -219,3 +269,17 @@ def test_the_shell_completes_kinds_and_jobs(live: Env, dataset: str) -> None:
         job = next(client.jobs())
     assert job.id in completed(f"gristmill watch {job.id[:8]}").split()
     assert os.environ.get("GRISTMILL_URL") is None
+
+
+def test_bash_itself_completes(live: Env) -> None:
+    """A shell in a terminal, with what `--show-completion` says, and the tabulator key."""
+    script = gristmill("--show-completion", "bash", env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}).stdout
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    bash = ("bash", "--norc", "--noprofile", "-i")
+    with Terminal(program=bash, env={**live, "PATH": path, "PS1": "$ "}) as terminal:
+        terminal.type(f"eval {shlex.quote(script)}; echo rea''dy\n")
+        terminal.until(r"[\r\n]ready")
+        terminal.type("gristmill check-m\t")
+        terminal.until("gristmill check-migrations ")
+        terminal.type("\x15gristmill submit --kind anom\t")
+        terminal.until("gristmill submit --kind anomalies ")

@@ -47,6 +47,12 @@ KEYS: dict[str, Callable[..., None]] = {
     "revoke": keys.revoke,
 }
 
+# Every other command has --json (a test sees to it).
+WITHOUT_JSON = dict.fromkeys(
+    ("api", "worker", "run"),
+    "runs until it is stopped and answers nothing; its log goes to standard error, as JSON with LOG_FORMAT=json",
+)
+
 app = typer.Typer(
     help="Gristmill turns uploaded datasets into results.",
     epilog="Exit codes: 0 done, 1 failed, 2 misused, 3 unreachable, 4 refused, 5 canceled, 6 timed out, 130 stopped.",

@@ -52,14 +52,22 @@ def connected(url: str, key_file: Path | None, *, patient: bool = False) -> Iter
     """A client. What it raises in the block becomes a line and an exit code. `patient`: a restart of the server is
     waited for; else who looks is told soon.
     """
-    import httpx
-
-    from gristmill.client import Client, ClientError, Retry
+    from gristmill.client import Client, Retry
 
     retry = Retry(attempts=7) if patient else Retry(attempts=3, base_s=0.2)
+    with errors_told(), Client(url, api_key=key_of(key_file), retry=retry) as client:
+        yield client
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """What a client raises in the block becomes a line and an exit code."""
+    import httpx
+
+    from gristmill.client import ClientError
+
     try:
-        with Client(url, api_key=key_of(key_file), retry=retry) as client:
-            yield client
+        yield
     except ClientError as error:
         fail(str(error), exit_of_error(error))
     except httpx.InvalidURL as error:
@@ -101,4 +109,15 @@ def dataset_words(incomplete: str) -> list[tuple[str, str]]:
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.", autocompletion=job_words)]
 
-__all__ = ["DEFAULT_URL", "JobId", "KeyFile", "Url", "connected", "dataset_words", "kind_words", "say"]
+__all__ = [
+    "DEFAULT_URL",
+    "JobId",
+    "KeyFile",
+    "Url",
+    "connected",
+    "dataset_words",
+    "errors_told",
+    "key_of",
+    "kind_words",
+    "say",
+]

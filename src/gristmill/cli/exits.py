@@ -5,11 +5,11 @@
 | 0 | done; with `--wait`, `watch` and `run-local`: the job is completed |
 | 1 | the job has failed, or something else went wrong; the message says what |
 | 2 | the command line does not fit |
-| 3 | the server, or the store that files go through, does not answer |
+| 3 | the server, the store that files go through, or the database does not answer |
 | 4 | refused: not with this key, no such thing, or what was sent does not fit |
 | 5 | the job was canceled |
 | 6 | `--timeout` has passed; the job goes on |
-| 130 | interrupted (Ctrl-C); a job that was waited for by `submit` is canceled |
+| 130 | interrupted (Ctrl-C); a job that `submit` waited for is canceled, or, after a second Ctrl-C, about to be |
 """
 
 from enum import IntEnum

@@ -72,8 +72,15 @@ def save(shown: Following, result: "Result", out: str) -> list[Path]:
     else:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         paths = [result.download(out, on_received=received)]
+        _note_format(Path(out), result.info.main.name)
     shown.done("download", f"{size(total)} checked")
     return paths
+
+
+def _note_format(path: Path, made: str) -> None:
+    """Say so where a name promises another format: a job makes Parquet unless its params say otherwise."""
+    if path.suffix and path.suffix != Path(made).suffix:
+        say(f"note: {path} has the bytes of {made}; where a kind has the param, -p output_format=csv makes CSV")
 
 
 def say_wrote(paths: list[Path]) -> None:

@@ -86,6 +86,8 @@ def run(data: DataFolder = DATA_FOLDER) -> None:
 def demo(
     data: DataFolder = DEMO_FOLDER,
     out: Annotated[Path, typer.Option(help="Folder for the results and the picture.")] = Path("demo-out"),
+    *,
+    as_json: Json = False,
 ) -> None:
     """Run the main job on real data, from upload to picture, and stop everything again."""
     import uvloop
@@ -111,7 +113,7 @@ def demo(
             uvloop.run(prepare(settings))
             yield {**os.environ, **settings.environment()}
 
-    raise typer.Exit(run_demo(prepared, out))
+    raise typer.Exit(run_demo(prepared, out, as_json=as_json))
 
 
 def examine(data: DataFolder = DATA_FOLDER, *, as_json: Json = False) -> None:

@@ -163,7 +163,7 @@ def _sent(
 
 
 def _to_the_end(shown: Following, job: "Job", source: "Dataset | str | None", *, timeout_s: float | None) -> Exit:
-    """Wait for a job. The first Ctrl-C asks for its end and waits for that; the second is the caller's."""
+    """Wait for a job. The first Ctrl-C asks for its end and waits for that; the second waits for nothing."""
     began = time.monotonic()
     try:
         if source is not None and not isinstance(source, str):
@@ -181,12 +181,16 @@ def _to_the_end(shown: Following, job: "Job", source: "Dataset | str | None", *,
 def _canceled(shown: Following, job: "Job") -> Exit:
     from gristmill.client.errors import Conflict
 
-    say("Canceling the job; Ctrl-C again leaves it to itself")
+    say("Canceling the job; Ctrl-C again leaves at once")
     try:
-        job.cancel()
-    except Conflict:
-        job.refresh()  # it was faster
-    shown.wait(job, timeout_s=None)
+        try:
+            job.cancel()
+        except Conflict:
+            job.refresh()  # it was faster
+        shown.wait(job, timeout_s=None)
+    except KeyboardInterrupt:
+        say(f"Left; to see how it ends: gristmill watch {job.id}")
+        return Exit.INTERRUPTED
     return Exit.INTERRUPTED if job.status == "canceled" else exit_of_status(job.status)
 
 

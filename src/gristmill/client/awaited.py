@@ -5,11 +5,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from gristmill.client import datasets, jobs, keys, results, uploads
+from gristmill.client import datasets, jobs, keys, live, results, uploads
 from gristmill.client.content import Source
 from gristmill.client.documents import (
     DatasetInfo,
     Event,
+    JobChange,
     JobInfo,
     JobPlan,
     KeyInfo,
@@ -17,6 +18,7 @@ from gristmill.client.documents import (
     NewKey,
     Profile,
     Queue,
+    QueueChange,
     RejectedRow,
     ResultFile,
     ResultInfo,
@@ -169,6 +171,18 @@ class AsyncClient:
     async def workers(self) -> tuple[Worker, ...]:
         """The workers that were heard of lately."""
         return await jobs.workers(self._exchange)
+
+    def job_changes(self) -> AsyncIterator[JobChange]:
+        """What happens to your jobs from now on, without an end: Opened (read the list then), a job that is new or
+        has changed, Gone. A connection that breaks is made again.
+        """
+        return live.job_changes(self._exchange)
+
+    def queue_changes(self) -> AsyncIterator[QueueChange]:
+        """The queue, its workers and what became final in the last two minutes, each when it has changed, without an
+        end; Opened before them, each time the stream begins.
+        """
+        return live.queue_changes(self._exchange)
 
     async def who_am_i(self) -> WhoAmI:
         """Whose datasets and jobs are reached, and what may be done."""

@@ -268,8 +268,16 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     kinds: tuple[KindDepth, ...]
 
 
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that a worker runs; whose it is, is not told."""
+
+    kind: str
+    attempt: int
+    started_at: datetime
+
+
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker process: how many jobs it may run at once, and how many it runs."""
+    """A worker process: how many jobs it may run at once, how many it runs, and of which kinds, oldest first."""
 
     id: str
     host: str
@@ -279,10 +287,43 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     started_at: datetime
     heartbeat_at: datetime
+    runs: tuple[Run, ...] = ()
 
 
 class WorkerList(msgspec.Struct, frozen=True):
+    """The workers that were heard of lately."""
+
     items: tuple[Worker, ...]
+
+
+class Minute(msgspec.Struct, frozen=True, kw_only=True):
+    """How many jobs of a kind became final in a minute."""
+
+    at: datetime
+    kind: str
+    completed: int
+    failed: int
+    canceled: int
+
+
+class History(msgspec.Struct, frozen=True):
+    """What became final lately, by minute and kind."""
+
+    items: tuple[Minute, ...]
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A stream has begun, or has begun anew: what was told before may have changed meanwhile."""
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """A job that was removed."""
+
+    id: str
+
+
+JobChange = Opened | JobInfo | Gone
+QueueChange = Opened | Queue | WorkerList | History
 
 
 class WhoAmI(msgspec.Struct, frozen=True, kw_only=True):

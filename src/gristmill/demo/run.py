@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from signal import Signals
 
+import msgspec
 import polars as pl
 from rich.console import Console
 from rich.text import Text
@@ -30,17 +31,19 @@ SIGNAL = 128
 Prepared = Callable[[], AbstractContextManager[Mapping[str, str]]]
 
 
-def run_demo(prepared: Prepared, out: Path) -> int:
+def run_demo(prepared: Prepared, out: Path, *, as_json: bool = False) -> int:
     """Run the demo; answers the exit code.
 
     `prepared` holds PostgreSQL and S3, ready for use, and yields the environment that leads a child process to them.
-    Results, logs and the picture go into `out`.
+    Results, logs and the picture go into `out`. `as_json`: what came out is a JSON document on standard output, and all
+    that is for people goes to standard error.
     """
-    console = Console()
+    console = Console(stderr=as_json)
     console.width = min(console.width, WIDEST)
     started = time.monotonic()
     try:
-        _demo(prepared, out, console)
+        findings = _demo(prepared, out, console)
+        _show(findings, out, console)
     except (GristmillError, ClientError, OSError) as error:
         detail = error.detail if isinstance(error, GristmillError) else str(error)
         sys.stdout.flush()
@@ -54,10 +57,12 @@ def run_demo(prepared: Prepared, out: Path) -> int:
         sys.stderr.write("gristmill demo: interrupted\n")
         return INTERRUPTED
     console.print(f"\nDone in {time.monotonic() - started:.1f} s.", highlight=False)
+    if as_json:
+        sys.stdout.write(_document(findings) + "\n")
     return 0
 
 
-def _demo(prepared: Prepared, out: Path, console: Console) -> None:
+def _demo(prepared: Prepared, out: Path, console: Console) -> Findings:
     out.mkdir(parents=True, exist_ok=True)
     with Board(console) as board:
         board.show("services", "PostgreSQL and S3 start")
@@ -67,7 +72,17 @@ def _demo(prepared: Prepared, out: Path, console: Console) -> None:
                 findings = tour(client, board, out, check=processes.check)
             board.show("stop", "everything stops")
         board.finish("stop", "everything is stopped again")
-    _show(findings, out, console)
+    return findings
+
+
+def _document(findings: Findings) -> str:
+    """What came out, on one line."""
+    files = [
+        {"kind": found.kind, "path": str(found.path), "size_bytes": found.size_bytes, "sha256": found.sha256}
+        for found in findings.downloads
+    ]
+    reports = {kind: result.report for kind, result in findings.results.items()}
+    return msgspec.json.encode({"dataset": findings.dataset, "reports": reports, "files": files}).decode()
 
 
 @contextmanager

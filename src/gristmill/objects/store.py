@@ -308,11 +308,12 @@ class ObjectStore:
         )
         return url, expires_at
 
-    async def ensure_buckets(self) -> None:
-        """Create the buckets that are missing."""
-        for bucket in self.buckets:
-            if not await self._bucket_exists(bucket):
-                await self._create_bucket(bucket)
+    async def ensure_buckets(self) -> list[str]:
+        """Create the buckets that are missing; answers their names."""
+        missing = [bucket for bucket in self.buckets if not await self._bucket_exists(bucket)]
+        for bucket in missing:
+            await self._create_bucket(bucket)
+        return missing
 
     async def probe(self) -> None:
         """Whether both buckets answer, within 3 s; raises StoreUnavailable when they don't."""

@@ -1,8 +1,8 @@
 // Columns with their figures, histograms and gaps; correlations as a coloured table.
 
-import { count, figure, percent } from "./format.js";
+import { count, figure, fixed, percent } from "./format.js";
 import { html, useState } from "./html.js";
-import { Scroll } from "./parts.js";
+import { Label, Scroll } from "./parts.js";
 
 const AT_ONCE = 24;
 const WIDTH = 240;
@@ -51,6 +51,7 @@ function Column({ of, rows }) {
       : of.top_values?.length > 0
         ? html`<${Top} values=${of.top_values} total=${of.count} />`
         : null}
+    ${Object.entries(of.accuracy ?? {}).filter(([, told]) => typeof told === "object").map(([what, told]) => html`<p><${Label} of=${told} what=${what.replaceAll("_", " ")} /></p>`)}
     ${of.earliest !== undefined && html`<p class="quick"><span>from <b>${figure(of.earliest)}</b></span><span>to <b>${figure(of.latest)}</b></span></p>`}
     ${of.gaps && html`<p class="quick">
       <span>step <b>${of.gaps.median_step}</b></span>
@@ -78,12 +79,12 @@ export function Correlations({ of }) {
   const kinds = ["pearson", "spearman"].filter((kind) => Array.isArray(of[kind]));
   return kinds.map((kind) => html`<${Scroll} label=${`Correlations (${kind})`}>
     <table class="correlations">
-      <caption>${kind === "pearson" ? "Pearson" : "Spearman (ranks)"}</caption>
+      <caption>${kind === "pearson" ? "Pearson" : "Spearman (ranks)"} <${Label} of=${of[`${kind}_accuracy`]} /></caption>
       <thead><tr><td></td>${of.columns.map((name) => html`<th scope="col"><bdi>${name}</bdi></th>`)}</tr></thead>
       <tbody>
         ${of[kind].map((row, place) => html`<tr>
           <th scope="row"><bdi>${of.columns[place]}</bdi></th>
-          ${row.map((value) => html`<td class=${shade(value)}>${value === null ? "–" : value.toFixed(2)}</td>`)}
+          ${row.map((value) => html`<td class=${shade(value)}>${fixed(value, 2)}</td>`)}
         </tr>`)}
       </tbody>
     </table>

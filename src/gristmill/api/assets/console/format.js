@@ -14,10 +14,18 @@ export function count(value) {
 export function figure(value) {
   if (value === null || value === undefined) return NONE;
   if (typeof value !== "number") return String(value);
+  if (value === 0) return "0"; // -0 too
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e9) return whole.format(value);
   if (size !== 0 && (size >= 1e9 || size < 1e-4)) return value.toExponential(3);
   return new Intl.NumberFormat("en", { maximumSignificantDigits: Math.max(4, String(Math.trunc(size)).length) }).format(value);
+}
+
+/** So many digits after the point; what rounds to nothing has no sign. */
+export function fixed(value, digits) {
+  if (typeof value !== "number") return NONE;
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text;
 }
 
 export function bytes(value) {

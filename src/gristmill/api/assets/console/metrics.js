@@ -3,7 +3,7 @@
 import { count, figure, percent } from "./format.js";
 import { Columns, Correlations } from "./figures.js";
 import { html } from "./html.js";
-import { Facts, Scroll } from "./parts.js";
+import { Facts, Label, Scroll } from "./parts.js";
 
 const QUANTILES = ["1%", "5%", "25%", "50%", "75%", "95%", "99%"];
 
@@ -18,7 +18,7 @@ export function Own({ result }) {
         ["rows", count(report.rows)],
         ["columns", count(report.dataset.columns)],
         ["missing cells", `${count(report.dataset.nulls)} (${percent(report.dataset.nulls, report.rows * report.dataset.columns)})`],
-        ["repeated rows", `${count(twice.value)}${twice.label === "exact" ? "" : ` (${twice.label})`}`],
+        ["repeated rows", html`${count(twice.value)} <${Label} of=${twice} />`],
       ]} />
     </section>
     ${numeric.length > 0 && html`<section><h2>Numbers</h2><${Numbers} columns=${numeric} /></section>`}
@@ -44,16 +44,24 @@ function Numbers({ columns }) {
   <//>`;
 }
 
+function share(value) {
+  return typeof value === "number" ? percent(value, 1) : "–";
+}
+
 function Drift({ of }) {
   const columns = of.columns ?? [];
   return html`<${Scroll} label="Drift">
     <table>
-      <thead><tr><th scope="col">Column</th><th scope="col" class="number">Stability index</th><th scope="col" class="number">Kolmogorov-Smirnov</th></tr></thead>
+      <thead><tr><th scope="col">Column</th><th scope="col" class="number">Stability index</th><th scope="col">Change</th><th scope="col" class="number">Kolmogorov-Smirnov</th><th scope="col" class="number">Missing before</th><th scope="col" class="number">Missing now</th><th scope="col">Note</th></tr></thead>
       <tbody>
         ${columns.map((column) => html`<tr>
           <th scope="row"><bdi>${column.name}</bdi></th>
-          <td class="number">${figure(column.psi?.value ?? column.psi)}</td>
-          <td class="number">${figure(column.ks?.value ?? column.ks)}</td>
+          <td class="number">${figure(column.psi)}</td>
+          <td class=${column.level && column.level !== "none" ? "warn" : ""}>${column.level ?? "–"}</td>
+          <td class="number">${figure(column.ks?.statistic)}</td>
+          <td class="number">${share(column.missing?.baseline)}</td>
+          <td class="number">${share(column.missing?.share)}</td>
+          <td class="wide">${column.note ?? ""} <${Label} of=${column.accuracy} /></td>
         </tr>`)}
       </tbody>
     </table>

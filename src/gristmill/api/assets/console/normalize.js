@@ -4,14 +4,14 @@ import { get } from "./api.js";
 import { count, figure } from "./format.js";
 import { Histogram } from "./figures.js";
 import { html, useState } from "./html.js";
-import { Facts, Loaded, Scroll, useLoad } from "./parts.js";
+import { Facts, Label, Loaded, Scroll, useLoad } from "./parts.js";
 import { binned, sample } from "./sample.js";
 
 export function Own({ job, result }) {
   const { report } = result;
   return html`
     <section class="panel" aria-label="Steps">
-      <h2>Steps</h2>
+      <h2>Steps <${Label} of=${report.accuracy} what="figures" /></h2>
       <ol class="steps">${(report.steps ?? []).map((step) => html`<li>
         <b>${step.op}</b> <span class="muted">${[step.method, step.strategy].filter(Boolean).join(", ")}</span>
         <span> ${count(step.rows_in)} rows in, ${count(step.rows_out)} out${step.rows_dropped ? html`, <span class="warn">${count(step.rows_dropped)} dropped</span>` : ""}</span>
@@ -74,6 +74,10 @@ function BeforeAfter({ job, steps }) {
   }}<//>`;
 }
 
+function of(whole) {
+  return whole ? "" : " (of the sample)";
+}
+
 function Side({ title, path, column }) {
   const found = useLoad((signal) => sample(path, column, signal), [path, column]);
   return html`<div>
@@ -84,7 +88,7 @@ function Side({ title, path, column }) {
       const mean = known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
       return html`
         ${bins ? html`<${Histogram} edges=${bins.edges} counts=${bins.counts} label=${`${column} ${title.toLowerCase()}: ${figure(bins.edges[0])} to ${figure(bins.edges.at(-1))}`} />` : html`<p class="muted">No values.</p>`}
-        <${Facts} of=${[["mean", figure(mean)], ["missing", count(values.length - known.length)]]} />
+        <${Facts} of=${[[`mean${of(whole)}`, figure(mean)], [`missing${of(whole)}`, count(values.length - known.length)]]} />
         <p class="muted">${whole ? `All ${count(total)} rows.` : `A sample: ${count(rows.length)} of ${count(total)} rows, in stretches.`}</p>
       `;
     }}<//>

@@ -1,6 +1,6 @@
 // What all views are made of.
 
-import { amount, between, bytes, count, duration, moment, moments, percent } from "./format.js";
+import { amount, between, bytes, count, duration, figure, moment, moments, percent } from "./format.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 
 /** What `load(signal)` answers, loaded anew when one of `needs` changes. */
@@ -78,6 +78,15 @@ export function Facts({ of }) {
   return html`<dl class="facts">
     ${shown.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}
   </dl>`;
+}
+
+/** What a figure is where it is not exact: approximate, with its error, or sampled, of how many. */
+export function Label({ of, what }) {
+  const name = typeof of === "string" ? of : (of?.label ?? of?.accuracy);
+  if (!name || name === "exact") return null;
+  const { n, label, accuracy, ...errors } = typeof of === "string" ? {} : of;
+  const more = [...(n === undefined ? [] : [`from ${count(n)}`]), ...Object.entries(errors).map(([key, value]) => `${key.replaceAll("_", " ")} ${figure(value)}`)];
+  return html`<small class="label">${what ? `${what}: ` : ""}${name}${more.length > 0 ? ` (${more.join(", ")})` : ""}</small>`;
 }
 
 /** A table that scrolls by itself, by keyboard too, so that the page does not. */

@@ -22,7 +22,7 @@ export function Profile({ data, turn }) {
           ["columns", count(found.columns.length)],
         ]} />
       </section>
-      <section class="panel">
+      <section class="panel" aria-label="Read as">
         <h2>Read as</h2>
         <${Dialect} data=${data} dialect=${found.dialect} />
       </section>

@@ -24,7 +24,7 @@ export function Result({ job }) {
     <section class="panel" aria-label="Result">
       <h2>Result</h2>
       <p>${count(data.rows_in)} rows in, ${count(data.rows_out)} out, ${count(data.rows_dropped)} dropped.</p>
-      <${Files} job=${job} files=${data.files} onOld=${result.reload} />
+      <${Files} job=${job} files=${data.files} />
       ${job.links.rows && job.kind !== "ingest" && html`<${Action} run=${async () => go("jobs", (await send("POST", "jobs", { kind: "metrics", input: { job_id: job.id } })).id)}>Metrics of the result<//>`}
     </section>
     ${data.report?.warnings?.length > 0 && html`<section class="panel warnings">
@@ -42,14 +42,18 @@ export function ResultRows({ job }) {
   </section>`;
 }
 
-/** The links need no key, and not for long: an old page gets fresh ones. */
-function Files({ files, onOld }) {
+/** The links need no key, and not for long: on an old page a press fetches a fresh one. */
+function Files({ job, files }) {
   const [error, set] = useState(null);
-  const check = (event, file) => {
+  const check = async (event, file) => {
     if (Date.parse(file.url_expires_at) > Date.now()) return;
     event.preventDefault();
-    set({ title: "The link was too old", detail: "It is fresh now: press it again." });
-    onOld();
+    try {
+      const fresh = await get(`jobs/${job.id}/result`);
+      window.location.assign(fresh.files.find((one) => one.name === file.name).url);
+    } catch (failure) {
+      set(failure);
+    }
   };
   return html`
     <${Scroll} label="Files">

@@ -68,7 +68,7 @@ export function Rejects({ id }) {
       ? html`<${Empty}>Every row was loaded.<//>`
       : html`
         <div class="filters">
-          <p class="muted">${count(data.rows_rejected)} rows of the original were not loaded. They are kept as they came.</p>
+          <p class="muted">${data.rows_rejected === 1 ? "1 row of the original was not loaded. It is kept as it came." : `${count(data.rows_rejected)} rows of the original were not loaded. They are kept as they came.`}</p>
           <label>Reason
             <select value=${reason} onChange=${choose}>
               <option value="">all</option>

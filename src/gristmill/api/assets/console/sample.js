@@ -2,23 +2,26 @@
 
 import { get } from "./api.js";
 
-export const MOST = 2000;
+// So many rows are read whole; of more, a sample in so many short stretches that a plot of it has no stripes.
+const WHOLE = 4000;
+const SAMPLED = 2000;
 const PAGE = 500;
-const STRETCHES = 20;
+const STRETCHES = 50;
+const AT_ONCE = 6;
 
 /** `{total, rows, values, whole}`: the row numbers and their values, as numbers or null; `whole`: those are all rows. */
 export async function sample(path, column, signal) {
   const first = await get(path, { columns: [column], limit: PAGE }, signal);
   const total = first.total_rows;
   const pages = [first];
-  if (total <= MOST) {
+  if (total <= WHOLE) {
     while (pages.at(-1).next) pages.push(await get(path, { columns: [column], limit: PAGE, cursor: pages.at(-1).next }, signal));
   } else {
-    const size = MOST / STRETCHES;
+    const size = SAMPLED / STRETCHES;
     const starts = Array.from({ length: STRETCHES }, (_, place) => Math.floor((place * (total - size)) / (STRETCHES - 1)));
     const read = (first_row) => get(path, { columns: [column], limit: size, first_row }, signal);
     pages.length = 0;
-    for (let at = 0; at < starts.length; at += 4) pages.push(...(await Promise.all(starts.slice(at, at + 4).map(read))));
+    for (let at = 0; at < starts.length; at += AT_ONCE) pages.push(...(await Promise.all(starts.slice(at, at + AT_ONCE).map(read))));
   }
   const rows = [];
   const values = [];
