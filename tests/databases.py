@@ -1,5 +1,6 @@
 """Databases made for a test, and dropped after it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ import asyncpg
 from gristmill.embedded import Endpoints
 from gristmill.embedded.places import Places
 from gristmill.embedded.postgres import SUPERUSER
+
+MOST_DROPS = 40
 
 
 @asynccontextmanager
@@ -59,4 +62,17 @@ async def made(endpoints: Endpoints, kind: str, *, template: str = "template1") 
         yield name
     finally:
         async with administering(endpoints) as admin:
+            await _drop(admin, name)
+
+
+async def _drop(admin: asyncpg.Connection, name: str) -> None:
+    """Drop a database with all who use it. PostgreSQL's own cleaning (autovacuum) can't be ended by us: it ends soon."""
+    for tries_left in reversed(range(MOST_DROPS)):
+        try:
             await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        except asyncpg.InsufficientPrivilegeError:
+            if not tries_left:
+                raise
+            await asyncio.sleep(0.5)
+        else:
+            return

@@ -130,7 +130,7 @@ def test_a_command_without_its_service_says_so_in_a_line(command: str, environme
         text=True,
         check=False,
     )
-    assert ended.returncode == 1
+    assert ended.returncode == 3
     assert "Traceback" not in ended.stderr
     assert ended.stderr.splitlines()[-1].startswith("gristmill: ")
 
