@@ -66,7 +66,7 @@ async def made(endpoints: Endpoints, kind: str, *, template: str = "template1") 
 
 
 async def _drop(admin: asyncpg.Connection, name: str) -> None:
-    """Drop a database with all who use it. PostgreSQL's own cleaning (autovacuum) can't be ended by us: it ends soon."""
+    """Drop a database with all who use it. PostgreSQL's own autovacuum can't be ended by us: it ends soon."""
     for tries_left in reversed(range(MOST_DROPS)):
         try:
             await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
