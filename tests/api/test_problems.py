@@ -130,6 +130,25 @@ async def test_a_bad_host_header_is_a_problem(served: Served) -> None:
     writer.close()
 
 
+async def test_a_client_that_goes_away_within_its_body_is_no_defect(served: Served, client: httpx.AsyncClient) -> None:
+    """The fixture looks for defects in the log at the end."""
+    counted = 'gristmill_http_requests_total{operation="submitJob",status="4xx"}'
+
+    async def refused() -> float:
+        lines = (await client.get("/metrics")).text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(counted))
+
+    before = await refused()
+    _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    head = f"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nContent-Type: application/json\r\n"
+    writer.write(head.encode() + b"Content-Length: 100\r\n\r\n{")
+    await writer.drain()
+    writer.close()
+    async with asyncio.timeout(30):
+        while await refused() == before:
+            await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "headers"),
     [

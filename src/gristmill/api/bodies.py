@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.exceptions import InternalServerException
 
 from gristmill.api.auth import Caller
 from gristmill.domain.pointer import escape, fault
@@ -31,6 +32,12 @@ class JsonRequest(Request[Caller, None, State]):
             raise UnsupportedMediaType("The body must be JSON: set Content-Type to application/json.")
         field = self.route_handler.parsed_data_field
         return decode_json(await self.body(), field.annotation if field else Any)
+
+    async def body(self) -> bytes:
+        try:
+            return await super().body()
+        except InternalServerException:  # the framework's only one here: the client went away, and reads no answer
+            raise MalformedRequest("The body ended before it was whole.") from None
 
 
 def decode_json(body: bytes, kind: type[T], *, pointer: str = "") -> T:
