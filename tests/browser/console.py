@@ -63,9 +63,14 @@ async def drop(place: Locator, name: str, content: str) -> None:
 
 
 async def drawn(plot: Locator) -> int:
-    """How many pixels of the canvas have the colour of what is flagged."""
+    """How many pixels of the canvas have the colour of what is flagged.
+
+    A copy is read: Chromium complains of a page whose canvas is read again and again.
+    """
     script = """(canvas) => {
-        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+        copy.drawImage(canvas, 0, 0);
+        const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
         let red = 0;
         for (let at = 0; at < data.length; at += 4) red += data[at] > 150 && data[at + 1] < 80 && data[at + 3] > 200;
         return red;
