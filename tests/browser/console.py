@@ -1,13 +1,16 @@
-"""What the tests of the console's pages share: data, jobs, files that are dropped, pictures that are kept."""
+"""What the tests of the console's pages share: data, jobs, files that are dropped, who can read a page, pictures."""
 
 import random
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Locator, Page
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Locator, Page, ViewportSize
 
 from tests.e2e.system import System
 
+PHONE: ViewportSize = {"width": 360, "height": 740}
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]}
 SHOTS = Path(__file__).parent / "screenshots"
 # As a worker would: the job runs, and says how far it is.
 RUN = """
@@ -43,6 +46,14 @@ async def delayed(system: System, dataset_id: str, **more: Any) -> str:
     """A job that no worker takes today."""
     body = {"kind": "metrics", "dataset_id": dataset_id, "reuse": "none", "scheduled_at": "2099-01-01T00:00:00Z"}
     return str((await system.http.post("/jobs", json={**body, **more})).raise_for_status().json()["id"])
+
+
+async def readable(view: Page, place: str) -> None:
+    """It is no wider than its screen, and machines can read it."""
+    wide = await view.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, f"{place} is wider than its screen by {wide} pixels"
+    found = await Axe().run(view, options=RULES)
+    assert found.violations_count == 0, f"{place}: {found.generate_report()}"
 
 
 async def keep(view: Page, name: str) -> None:

@@ -8,45 +8,36 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from gristmill.db.engine import Database
 from gristmill.db.keys import add_key, keys_exist
 from gristmill.domain.key import Scope, make_key
 from gristmill.embedded import Endpoints
-from gristmill.settings import load_settings
+from tests.browser.console import PHONE, readable
 from tests.browser.watched import Watched, watching
 from tests.databases import made
 from tests.e2e.system import System, running_system
 
-PHONE: ViewportSize = {"width": 360, "height": 740}
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]}
 EVIL = "<img src=x onerror=alert(1)>"
 # All that a page keeps beyond itself.
 KEPT = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])"
 
 
 @pytest.fixture(scope="module")
-async def keys_environment(endpoints: Endpoints, template_database: str) -> AsyncIterator[dict[str, str]]:
+async def pages_environment(endpoints: Endpoints, template_database: str) -> AsyncIterator[dict[str, str]]:
     async with made(endpoints, "keys", template=template_database) as name:
         yield {**endpoints.environment(), "POSTGRES_DB": name}
 
 
 @pytest.fixture(scope="module")
 async def system(
-    browser: Browser, keys_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    browser: Browser, pages_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[System]:
     """One API for all tests here; nobody works."""
     assert browser.is_connected()
-    async with running_system(keys_environment, tmp_path_factory.mktemp("keys"), worker=False) as running:
+    async with running_system(pages_environment, tmp_path_factory.mktemp("keys"), worker=False) as running:
         yield running
-
-
-@pytest.fixture
-async def database(keys_environment: dict[str, str]) -> AsyncIterator[Database]:
-    async with Database.open(load_settings(keys_environment, env_file=None)) as opened:
-        yield opened
 
 
 @asynccontextmanager
@@ -59,14 +50,6 @@ async def with_key(browser: Browser, system: System, database: Database, *scopes
         script = f"sessionStorage.getItem('gristmill.key') ?? sessionStorage.setItem('gristmill.key', '{token}')"
         await page.view.add_init_script(script)
         yield page
-
-
-async def readable(view: Page, place: str) -> None:
-    """It fits a phone, and machines can read it."""
-    wide = await view.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert wide <= 0, f"{place} is wider than a phone by {wide} pixels"
-    found = await Axe().run(view, options=RULES)
-    assert found.violations_count == 0, f"{place}: {found.generate_report()}"
 
 
 def row(view: Page, name: str) -> Locator:
