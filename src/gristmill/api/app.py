@@ -22,6 +22,7 @@ from litestar.routes.base import BaseRoute
 from gristmill import metrics, tracing
 from gristmill.api import batch, console, datasets, health, jobs, keys, pages, processors, queue, schedules, webhooks
 from gristmill.api.access import check_access
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller, Gate, authenticated, refuse_open_door
 from gristmill.api.bodies import JsonRequest
 from gristmill.api.changes import update_dataset
@@ -179,6 +180,7 @@ def create_app(settings: Settings) -> Litestar:
             Exception: on_defect,
         },
         request_class=JsonRequest,
+        response_class=Response,
         request_max_body_size=settings.max_body_bytes,
         openapi_config=openapi_config(),
         plugins=[Structs(*KINDS.values())],

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import msgspec
-from litestar import Request, Response, Router, post
+from litestar import Request, Router, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
@@ -11,6 +11,7 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg
 
 from gristmill.api import examples
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
 from gristmill.api.jobs import Job, job_of

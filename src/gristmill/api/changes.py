@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from litestar import Response, patch
+from litestar import patch
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg
 from msgspec import UNSET, Meta, UnsetType
 
+from gristmill.api.answers import Response
 from gristmill.api.conditions import IfMatch, check_match
 from gristmill.api.datasets import Dataset, dataset_of, validators
 from gristmill.api.document import DatasetId

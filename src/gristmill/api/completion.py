@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
-from litestar import Response, post
+from litestar import post
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.openapi.spec import Example
@@ -12,6 +12,7 @@ from litestar.params import BodyKwarg
 from msgspec import Meta
 
 from gristmill import metrics
+from gristmill.api.answers import Response
 from gristmill.api.datasets import Dataset, dataset_of, found_dataset, job_links, validators
 from gristmill.api.document import UploadId
 from gristmill.api.problems import documented

@@ -8,10 +8,11 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from litestar import MediaType, Request, Response, get
+from litestar import MediaType, Request, get
 from litestar.datastructures import State
 from litestar.params import FromPath
 
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller
 from gristmill.api.pages import MEDIA_TYPES
 from gristmill.errors import NotFound

@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
@@ -13,6 +13,7 @@ from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, Open
 from litestar.params import QueryParameter
 
 from gristmill.api import examples
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller
 from gristmill.api.conditions import IfNoneMatch, matches, strong_etag
 from gristmill.api.descriptions import JSON_TYPE, documented_descriptions, peek

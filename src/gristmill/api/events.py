@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import cast
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Request, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
 
 from gristmill.api import stream
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller, admission
 from gristmill.api.document import JobId, JsonObject
 from gristmill.api.headers import IS_HEAD

@@ -5,10 +5,11 @@ import re
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
-from litestar import Request, Response
+from litestar import Request
 from litestar.enums import MediaType
 from litestar.params import HeaderParameter
 
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller
 from gristmill.db.engine import Database
 from gristmill.db.idempotency import POINTER, FirstAnswer, RequestKey, find_answer

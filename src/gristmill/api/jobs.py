@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
@@ -15,6 +15,7 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, QueryParameter
 
 from gristmill.api import examples
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller, admission
 from gristmill.api.conditions import IfNoneMatch, Prefer, applied, matches, preferred_wait, weak_etag
 from gristmill.api.document import JobId, JsonObject, Moment

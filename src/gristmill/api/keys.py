@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
@@ -16,6 +16,7 @@ from litestar.params import BodyKwarg, PathParameter, QueryParameter
 from msgspec import Meta
 
 from gristmill.api import examples
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller, Gate
 from gristmill.api.document import Moment
 from gristmill.api.expiry import checked_expiry

@@ -11,13 +11,14 @@ from typing import cast
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Request, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
 
 from gristmill.api import stream
+from gristmill.api.answers import Response
 from gristmill.api.auth import Admission, Caller, admission
 from gristmill.api.feed import Feed
 from gristmill.api.headers import IS_HEAD

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from litestar import Request, Response, get
+from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.handlers.base import BaseRouteHandler
 from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
@@ -15,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 
 from gristmill import __version__, metrics, tracing
 from gristmill.api.access import operation
+from gristmill.api.answers import Response
 from gristmill.api.problems import documented
 from gristmill.db.engine import Database
 from gristmill.db.queue import KindDepth, count_slots, queue_depth

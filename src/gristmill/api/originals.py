@@ -3,11 +3,12 @@
 from typing import Annotated, cast
 
 import msgspec
-from litestar import Response, get
+from litestar import get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
+from gristmill.api.answers import Response
 from gristmill.api.datasets import found_dataset
 from gristmill.api.document import DatasetId, Moment
 from gristmill.api.problems import documented

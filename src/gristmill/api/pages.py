@@ -3,10 +3,11 @@
 import asyncio
 from pathlib import Path
 
-from litestar import MediaType, Request, Response, get
+from litestar import MediaType, Request, get
 from litestar.datastructures import State
 from litestar.params import FromPath
 
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller
 from gristmill.errors import NotFound
 

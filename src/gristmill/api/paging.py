@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
-from litestar import Response
 from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 
+from gristmill.api.answers import Response
 from gristmill.errors import Fault, InvalidCursor, InvalidRequest
 
 DEFAULT_LIMIT = 50

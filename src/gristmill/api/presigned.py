@@ -4,11 +4,12 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Response, delete, get
+from litestar import delete, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from msgspec import UNSET, UnsetType
 
+from gristmill.api.answers import Response
 from gristmill.api.descriptions import PresignedUpload
 from gristmill.api.document import Moment, UploadId
 from gristmill.api.expiry import checked_expiry

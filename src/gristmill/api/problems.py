@@ -3,10 +3,11 @@
 from typing import Any
 
 import msgspec
-from litestar import Request, Response
+from litestar import Request
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
+from gristmill.api.answers import Response
 from gristmill.api.headers import request_id
 from gristmill.errors import (
     Fault,

@@ -6,12 +6,13 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 import polars as pl
-from litestar import Request, Response, get
+from litestar import Request, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from gristmill.api import examples
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller
 from gristmill.api.datasets import found_dataset
 from gristmill.api.document import DatasetId

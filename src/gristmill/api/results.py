@@ -4,12 +4,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Request, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller
 from gristmill.api.document import JobId, JsonObject, Moment
 from gristmill.api.jobs import found_job, retry_after

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any, ClassVar, NamedTuple, cast
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Request, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.spec import (
@@ -21,6 +21,7 @@ from litestar.openapi.spec import (
 from litestar.params import QueryParameter
 
 from gristmill.api import examples
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller
 from gristmill.api.datasets import found_dataset
 from gristmill.api.document import DatasetId, JobId

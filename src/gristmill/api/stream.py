@@ -9,10 +9,10 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Response
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
+from gristmill.api.answers import Response
 from gristmill.api.auth import Admission
 from gristmill.api.watch import Watcher
 from gristmill.db.engine import Database

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Response
 
+from gristmill.api.answers import Response
 from gristmill.api.descriptions import (
     SOURCE,
     Description,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, Router, delete, get, patch, post
+from litestar import Request, Router, delete, get, patch, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
@@ -14,6 +14,7 @@ from litestar.params import BodyKwarg, PathParameter
 from msgspec import Meta
 
 from gristmill.api import examples
+from gristmill.api.answers import Response
 from gristmill.api.auth import Caller
 from gristmill.api.document import Moment
 from gristmill.api.idempotency import IdempotencyKey, first_answer, request_key
