@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
@@ -13,17 +13,14 @@ import msgspec
 import uvicorn
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
-from litestar.di import Provide
 from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException
-from litestar.routes import HTTPRoute
-from litestar.routes.base import BaseRoute
 
 from gristmill import metrics, tracing
 from gristmill.api import batch, console, datasets, health, jobs, keys, pages, processors, queue, schedules, webhooks
 from gristmill.api.access import check_access
 from gristmill.api.answers import Response
-from gristmill.api.auth import Caller, Gate, authenticated, refuse_open_door
+from gristmill.api.auth import Gate, authenticated, refuse_open_door
 from gristmill.api.bodies import JsonRequest
 from gristmill.api.changes import update_dataset
 from gristmill.api.completion import complete_upload
@@ -32,6 +29,7 @@ from gristmill.api.descriptions import KINDS
 from gristmill.api.document import ROUTER_PATH, Structs, completed, openapi_config
 from gristmill.api.events import list_job_events
 from gristmill.api.examples import with_examples
+from gristmill.api.given import dependencies, give_directly
 from gristmill.api.headers import IS_HEAD, add_headers
 from gristmill.api.kinds import with_kinds
 from gristmill.api.limits import Quotas, Rates
@@ -90,19 +88,6 @@ EXPOSED = (
     "Retry-After",
     "X-Request-Id",
 )
-# What handlers may ask for by name, apart from their caller.
-HELD = (
-    "settings",
-    "watcher",
-    "live",
-    "store",
-    "reader",
-    "processors",
-    "schema_head",
-    "quotas",
-    "queue_figures",
-    "ready",
-)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -137,11 +122,6 @@ def create_app(settings: Settings) -> Litestar:
     Raises:
         ConfigurationError: nobody has said who may do something that it serves.
     """
-
-    def held(name: str) -> Provide:
-        # Not by a parameter `state`, of which the framework makes a copy each time.
-        return Provide(lambda: app.state[name], sync_to_thread=False)
-
     app = Application(
         route_handlers=[
             datasets.routes(
@@ -166,12 +146,7 @@ def create_app(settings: Settings) -> Litestar:
             pages.asset,
         ],
         lifespan=[_resources(settings)],
-        dependencies={
-            **{name: held(name) for name in HELD},
-            "caller": Provide(provide_caller, sync_to_thread=False),
-            "database": Provide(provide_database, sync_to_thread=False),
-            "owner": Provide(provide_owner, sync_to_thread=False),
-        },
+        dependencies=dependencies(),
         middleware=[authenticated, with_checked_query],
         before_send=[add_headers],
         exception_handlers={
@@ -190,7 +165,7 @@ def create_app(settings: Settings) -> Litestar:
         debug=False,
     )
     check_access(app.routes)
-    _look_up_at_once(app.routes)
+    give_directly(app.routes)
     return app
 
 
@@ -241,33 +216,6 @@ def _resources(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextM
                 await asyncio.to_thread(app.state.tracer.close)
 
     return opened
-
-
-def provide_database(request: JsonRequest) -> Database:
-    """With the caller's rows to be seen; where nobody had to say who he is, nobody's."""
-    database: Database = request.app.state.database
-    caller: Caller | None = request.scope.get("user")
-    return database if caller is None else database.of(caller.owner)
-
-
-def provide_caller(request: JsonRequest) -> Caller:
-    caller: Caller = request.user
-    return caller
-
-
-def provide_owner(request: JsonRequest) -> str:
-    caller: Caller = request.user
-    return caller.owner
-
-
-def _look_up_at_once(routes: Iterable[BaseRoute]) -> None:
-    """Have dependencies looked up one after the other: none of them waits for anything, and for each of those that do
-    not depend on one another the framework would start a task, which took a third of the time of a small request.
-    """
-    for route in routes:
-        if isinstance(route, HTTPRoute):
-            for _, model in route.route_handler_map.values():
-                model.dependency_batches = [{one} for batch in model.dependency_batches for one in batch]
 
 
 async def serve(settings: Settings) -> int:
