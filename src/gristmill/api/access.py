@@ -1,6 +1,7 @@
 """Who may do what: one table for all operations. What is not in it, nobody may do, and the app does not start."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from litestar.enums import HttpMethod
@@ -90,6 +91,7 @@ ACCESS: Final[dict[str, Scope | None]] = {
 }
 
 
+@lru_cache(maxsize=1024)
 def operation(handler: BaseRouteHandler) -> str:
     """The operation's id; of a page, which has none in the document, its function's name."""
     named = handler.operation_id if isinstance(handler, HTTPRouteHandler) else None

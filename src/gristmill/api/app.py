@@ -30,7 +30,7 @@ from gristmill.api.document import ROUTER_PATH, Structs, completed, openapi_conf
 from gristmill.api.events import list_job_events
 from gristmill.api.examples import with_examples
 from gristmill.api.given import dependencies, give_directly
-from gristmill.api.headers import IS_HEAD, add_headers
+from gristmill.api.headers import IS_HEAD
 from gristmill.api.kinds import with_kinds
 from gristmill.api.limits import Quotas, Rates
 from gristmill.api.links import with_links
@@ -148,7 +148,6 @@ def create_app(settings: Settings) -> Litestar:
         lifespan=[_resources(settings)],
         dependencies=dependencies(),
         middleware=[authenticated, with_checked_query],
-        before_send=[add_headers],
         exception_handlers={
             GristmillError: on_our_error,
             HTTPException: on_http_error,

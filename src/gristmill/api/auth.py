@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from litestar.connection import Request
-from litestar.datastructures import Headers
 from litestar.enums import HttpMethod
 
 from gristmill.api.access import ACCESS, operation
-from gristmill.api.headers import RATE_HEADERS
+from gristmill.api.headers import RATE_HEADERS, sent
 from gristmill.db.engine import Database
 from gristmill.db.keys import find_key, keys_exist, note_refusal, note_use
 from gristmill.domain.key import Scope, digest, split_token
@@ -155,9 +154,8 @@ async def authenticate(scope: "Connection") -> None:
         RateLimited: too often.
         MisdirectedRequest: by a host name that is not ours.
     """
-    headers = Headers.from_scope(scope)
     state = scope["litestar_app"].state
-    host = headers.get("Host", "")
+    host = sent(scope, b"host") or ""
     refuse_other_hosts(host, scope["path"], state.settings.allowed_host_names)
     if scope.get("method") == HttpMethod.OPTIONS:
         return
@@ -167,10 +165,10 @@ async def authenticate(scope: "Connection") -> None:
     needed = ACCESS[name]
     if needed is None:
         return
-    authorization = headers.get("Authorization")
+    authorization = sent(scope, b"authorization")
     caller = await state.gate.admit(authorization)
     if authorization is None:
-        refuse_other_sites(host, headers.get("Origin"))
+        refuse_other_sites(host, sent(scope, b"origin"))
     if caller.key_id is not None:
         told, refusal = state.rates.take(caller.key_id)
         scope["state"][RATE_HEADERS] = told

@@ -1,12 +1,18 @@
 """Answers are compressed for who asks for it: zstd, or gzip."""
 
 from io import BytesIO
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import zstandard
 from litestar.config.compression import CompressionConfig
 from litestar.enums import CompressionEncoding
+from litestar.middleware.compression import CompressionMiddleware
 from litestar.middleware.compression.facade import CompressionFacade
+
+from gristmill.api.headers import sent
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, Receive, Scope, Send
 
 # Below this, a job for one, compressing costs more than it saves.
 LEAST_BYTES = 2048
@@ -38,6 +44,16 @@ class Zstd(CompressionFacade):
         self._writer.flush(zstandard.FLUSH_FRAME)
 
 
+def compressing(app: "ASGIApp", config: CompressionConfig) -> "ASGIApp":
+    """The framework's middleware, for requests that say what they accept; others pass it by."""
+    whole = CompressionMiddleware(app, config)
+
+    async def chosen(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        await (app if sent(scope, b"accept-encoding") is None else whole)(scope, receive, send)
+
+    return chosen
+
+
 def compression_config() -> CompressionConfig:
     return CompressionConfig(
         backend=Zstd.encoding,
@@ -46,4 +62,5 @@ def compression_config() -> CompressionConfig:
         gzip_compress_level=GZIP_LEVEL,
         gzip_fallback=True,
         exclude=[STREAMS],
+        middleware_class=cast("type[CompressionMiddleware]", compressing),
     )

@@ -3,19 +3,21 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.handlers.base import BaseRouteHandler
 from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
+from prometheus_client import Counter
 from prometheus_client.exposition import choose_encoder
 
 from gristmill import __version__, metrics, tracing
 from gristmill.api.access import operation
 from gristmill.api.answers import Response
+from gristmill.api.headers import complete, sent
 from gristmill.api.problems import documented
 from gristmill.db.engine import Database
 from gristmill.db.queue import KindDepth, count_slots, queue_depth
@@ -110,14 +112,17 @@ async def get_metrics(request: Request[Any, Any, Any], queue_figures: NamedDepen
 
 
 class Watched:
-    """One request: what class of status it came to, how long it took, and its span where anybody wants to know."""
+    """One request: what class of status it came to, how long it took, and its span where anybody wants to know. Here
+    answers get the headers that all of them have.
+    """
+
+    __slots__ = ("_began", "_scope", "_span", "_spans", "_status", "_traceparent")
 
     def __init__(self, scope: "HTTPScope", tracer: tracing.Tracer | None) -> None:
         self._scope = scope
         self._status: int | None = None
         self._began = time.perf_counter()
-        given = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
-        self._traceparent = tracing.accepted(None if given is None else given.decode("latin-1"))
+        self._traceparent = tracing.accepted(sent(scope, b"traceparent"))
         self._span: tracing.Span | None = None
         self._spans: tracing.Spans | None = None
         if tracer is not None and not scope["path"].startswith(UNTRACED):
@@ -129,11 +134,15 @@ class Watched:
         async def noted(message: "Message") -> None:
             if message["type"] == "http.response.start":
                 self._status = message["status"]
+                complete(message, self._scope)
             await send(message)
 
         try:
-            with nullcontext() if self._traceparent is None else tracing.within(self._traceparent, self._spans):
+            if self._traceparent is None:
                 await app(self._scope, receive, noted)
+            else:
+                with tracing.within(self._traceparent, self._spans):
+                    await app(self._scope, receive, noted)
         finally:
             self._end()
 
@@ -141,10 +150,15 @@ class Watched:
         handler: BaseRouteHandler | None = self._scope.get("route_handler")  # none of it before routing
         name = UNROUTED if handler is None else operation(handler)
         status = ABORTED if self._status is None else f"{self._status // 100}xx"
-        metrics.REQUESTS.labels(name, status).inc()
+        _counter(name, status).inc()
         metrics.REQUEST_SECONDS.observe(time.perf_counter() - self._began, name)
         if self._span is not None:
             failed = self._status is None or self._status >= 500
             code = {} if self._status is None else {"http.response.status_code": self._status}
             attributes = {"http.request.method": self._scope["method"], **code}
             self._span.end(name=name, error=status if failed else None, attributes=attributes)
+
+
+@lru_cache(maxsize=1024)
+def _counter(name: str, status: str) -> Counter:
+    return metrics.REQUESTS.labels(name, status)
