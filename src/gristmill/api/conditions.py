@@ -41,7 +41,9 @@ Prefer = Annotated[
 
 def preferred_wait(prefer: str | None) -> int | None:
     """The seconds of `wait=N` (RFC 7240), at most `MAX_WAIT_S`. What is not understood is no preference."""
-    for preference in (prefer or "").split(","):
+    if prefer is None:
+        return None
+    for preference in prefer.split(","):
         found = WAIT.fullmatch(preference.partition(";")[0].strip())
         if found is not None:
             return min(int(found[1]), MAX_WAIT_S)

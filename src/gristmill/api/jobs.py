@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Annotated, Any, cast
 from uuid import UUID
 
@@ -323,11 +324,14 @@ def _etag(job: Job) -> str:
     return weak_etag(msgspec.structs.replace(job, updated_at=job.created_at))
 
 
+# What a job tells of its row just as it is there.
+PLAIN = tuple(name for name in Job.__struct_fields__ if name in JobRow.__struct_fields__ and name != "error")
+_plain = attrgetter(*PLAIN)
+
+
 def job_of(row: JobRow) -> Job:
-    own = {"waits_for_dataset", "webhook", "error", "result", "links"}
-    plain: dict[str, Any] = {name: getattr(row, name) for name in Job.__struct_fields__ if name not in own}
     return Job(
-        **plain,
+        **dict(zip(PLAIN, _plain(row), strict=True)),
         webhook=row.webhook_id,
         waits_for_dataset=row.blocked and row.waits_for == row.dataset_id,
         error=None if row.error is None else job_details(row.error, instance=f"/jobs/{row.id}"),
@@ -344,20 +348,21 @@ def _summary(row: JobRow) -> ResultSummary | None:
 
 
 def _links(row: JobRow) -> dict[str, str]:
+    path = f"/jobs/{row.id}"
     links = {
-        "self": f"/jobs/{row.id}",
-        "events": f"/jobs/{row.id}/events",
-        "result": f"/jobs/{row.id}/result",
+        "self": path,
+        "events": f"{path}/events",
+        "result": f"{path}/result",
         "dataset": f"/datasets/{row.dataset_id}",
     }
     if row.input_job_id is not None:
         links["input"] = f"/jobs/{row.input_job_id}"
     if row.manifest is not None and row.manifest.columns:
-        links["rows"] = f"/jobs/{row.id}/result/rows"
+        links["rows"] = f"{path}/result/rows"
     if not row.status.final:
-        links["cancel"] = f"/jobs/{row.id}/cancel"
+        links["cancel"] = f"{path}/cancel"
     elif row.status is not JobStatus.COMPLETED:
-        links["retry"] = f"/jobs/{row.id}/retry"
+        links["retry"] = f"{path}/retry"
     return links
 
 

@@ -123,6 +123,13 @@ _manifest = msgspec.json.Decoder(Manifest)
 _problem = msgspec.json.Decoder(Problem)
 _source = msgspec.json.Decoder(Source)
 _progress = msgspec.json.Decoder(Progress)
+# The columns of a job that are JSON of a known shape.
+_DECODED = (
+    ("labels", _labels.decode),
+    ("progress", _progress.decode),
+    ("error", _problem.decode),
+    ("manifest", _manifest.decode),
+)
 
 
 def raw(text: str | None) -> msgspec.Raw | None:
@@ -146,17 +153,14 @@ def dataset_row(record: Record) -> DatasetRow:
     return DatasetRow(**values)
 
 
-def job_row(record: Record) -> JobRow:
-    values = dict(record)
+def job_row(values: dict[str, Any]) -> JobRow:
+    """The row of these columns. The dict is used up."""
     values["status"] = JobStatus(values["status"])
     values["params"] = raw(values["params"])
-    for name, decoder in (
-        ("labels", _labels),
-        ("progress", _progress),
-        ("error", _problem),
-        ("manifest", _manifest),
-    ):
-        values[name] = values[name] and decoder.decode(values[name])
+    for name, decode in _DECODED:
+        text = values[name]
+        if text:
+            values[name] = decode(text)
     return JobRow(**values)
 
 
