@@ -1,6 +1,8 @@
 """Promise: the OpenAPI document is valid, and tells of each kind of job, of a dropped-in one too."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from referencing.jsonschema import DRAFT202012
 from gristmill.api import examples
 from gristmill.api.links import LINKS
 from gristmill.domain.pointer import escape
+from gristmill.settings import Settings
 from tests.api.serving import serving
 from tests.worker.dropped_in import dropped_in
 
@@ -147,3 +150,18 @@ def test_links_lead_to_operations_and_fill_their_paths(told: dict[str, Any]) -> 
             path, _ = by_id[link["operationId"]]
             assert link["parameters"].keys() == set(re.findall(r"\{(\w+)\}", path))
     assert {"redeliver", "abortUpload"} <= {target for leads_to in LINKS.values() for target in leads_to}
+
+
+def test_no_example_is_invented(settings: Settings) -> None:
+    """What the framework's makers of random examples load takes 7 MB, which uploads have a use for."""
+    look = (
+        "import sys\n"
+        "from gristmill.api.app import create_app\n"
+        "from gristmill.settings import load_settings\n"
+        "assert create_app(load_settings(env_file=None)).openapi_schema.paths\n"
+        "print(*sorted({'faker', 'polyfactory'} & sys.modules.keys()))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", look], check=True, capture_output=True, text=True, env=settings.environment()
+    )
+    assert said.stdout.split() == []

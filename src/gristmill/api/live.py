@@ -102,7 +102,7 @@ class StreamOperation(Operation):
     summary="Follow all of your jobs",
     tags=["Jobs"],
     operation_class=StreamOperation,
-    responses={200: ResponseSpec(str, description="A stream of events."), **documented(406)},
+    responses={200: ResponseSpec(str, description="A stream of events.", generate_examples=False), **documented(406)},
 )
 async def follow_jobs(
     request: Request[Caller, None, State],
@@ -125,7 +125,7 @@ async def follow_jobs(
     operation_id="followQueue",
     summary="Follow the queue and the workers",
     operation_class=StreamOperation,
-    responses={200: ResponseSpec(str, description="A stream of events."), **documented(406)},
+    responses={200: ResponseSpec(str, description="A stream of events.", generate_examples=False), **documented(406)},
 )
 async def follow_queue(
     request: Request[Caller, None, State], live: NamedDependency[Live], owner: NamedDependency[str]
