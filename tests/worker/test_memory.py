@@ -93,6 +93,21 @@ async def test_peaks_of_wide_tables(
             assert 0 < peak < BUDGET_KIB, name
 
 
+async def test_the_peak_of_filling_many_columns_forward(
+    bench: Bench, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Every column misses values."""
+    columns, rows = 2000, 10_000
+    numbers = np.random.default_rng(1).normal(size=(columns, rows)).round(3)
+    frame = pl.DataFrame(numbers, schema=wide_schema(columns)).with_columns(pl.all().clip(-1).replace(-1.0, None))
+    dataset_id = await ready(bench, *frame.iter_slices(Limits().rows_of_part(columns)))
+    params = b'{"steps": [{"op": "fill_nulls", "strategy": "forward"}]}'
+    async with running(environment, tmp_path) as worker:
+        peak = await peak_kib(bench, worker, await bench.job(dataset_id, "normalize", params))
+    log.info("forward: %d MiB at %d rows of %d columns", peak // 1024, rows, columns)
+    assert 0 < peak < BUDGET_KIB
+
+
 def wide_schema(columns: int) -> list[str]:
     return [f"n{place:04d}" for place in range(columns)]
 

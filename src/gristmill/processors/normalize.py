@@ -337,7 +337,7 @@ def _advance(plan: Plan, state: StepState) -> Plan:
         case DuplicatePlan(), DuplicateState():
             found: StepFitted | StepPlan = duplicates.finish(step, state)
         case FillPlan(), FillState():
-            found = filling.finish(step, state, rows=plan.rows or 0, width=plan.width)
+            found = filling.finish(step, state)
         case ClipPlan(), ClipState():
             found = clipping.finish(step, state)
         case ScalePlan(), ScaleState():
