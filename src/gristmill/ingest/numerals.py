@@ -4,6 +4,7 @@
 as the rest of the file is, if that is clear, and else stays text with a warning. Beyond 15 digits it stays text.
 """
 
+import re
 from typing import Final, Literal
 
 import polars as pl
@@ -18,6 +19,7 @@ SIGN: Final = rf"({CURRENCIES}|%)"
 _GROUPS: Final = r"(?:(?:'\d{3})+|(?:’\d{3})+|(?:[ \x{a0}\x{202f}\x{2009}]\d{3})+"
 _AROUND: Final = r"[ \x{a0}\x{202f}]?"
 MAX_DIGITS: Final = 15
+DIGIT: Final = re.compile(r"\d")
 MARKS: Final = {".": ",", ",": "."}
 
 
@@ -48,7 +50,7 @@ def numeral(decimal: Decimal) -> Kind:
         return pl.when(cell.str.contains(pattern) & exact).then(plain.cast(pl.Float64, strict=False))
 
     if decimal == ",":
-        return Kind("number with a decimal comma", cast, never, never)
+        return Kind("number with a decimal comma", cast, never, never, DIGIT)
     # All that is a plain number is one of these too, so that a block of those needs no second look.
     return Kind(
         "number with grouped thousands or a sign",
