@@ -133,6 +133,7 @@ class ColumnTypes:
             evidence.finite = evidence.finite or _any_finite(series)
             evidence.points = evidence.points or first is FLOAT
             evidence.signs.add(None)
+            evidence.bare = evidence.unsigned = evidence.compact = True
         beside = [kind for kind in BESIDE.get(first, ()) if kind in evidence.alive]
         evidence.alive = [first, *beside]
         implied = {INTEGER: (FLOAT, POINT, COMMA), FLOAT: (POINT,)}.get(first, ()) if longest <= EXACT_DIGITS else ()
@@ -153,6 +154,12 @@ class ColumnTypes:
         brackets = cells.str.starts_with("(")
         evidence.in_brackets = evidence.in_brackets or bool(brackets.any())
         evidence.bare = evidence.bare or not bool(brackets.all())
+        plus = cells.str.starts_with("+")
+        evidence.plus = evidence.plus or bool(plus.any())
+        evidence.unsigned = evidence.unsigned or not bool(plus.all())
+        spaced = cells.str.contains(numerals.SPACED)
+        evidence.spaced = evidence.spaced or bool(spaced.any())
+        evidence.compact = evidence.compact or not bool(spaced.all())
         if len(evidence.signs) > 1:
             evidence.alive = [kind for kind in evidence.alive if kind not in (POINT, COMMA)]
 

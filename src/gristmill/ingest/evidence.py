@@ -25,6 +25,10 @@ class Evidence:
     commas: bool = False
     in_brackets: bool = False
     bare: bool = False
+    plus: bool = False
+    unsigned: bool = False
+    spaced: bool = False
+    compact: bool = False
     words: set[str] = field(default_factory=set)
 
     @property
@@ -59,7 +63,10 @@ class Evidence:
         if kind is WORDS:
             return not is_pair(self.words)
         if kind in (POINT, COMMA):
-            return self.in_brackets and not self.bare  # (1), (2) … are hardly all negative
+            # (1), (2) … are hardly all negative, and +44, +49 … hardly numbers.
+            return (self.in_brackets and not self.bare) or (
+                self.plus and not self.unsigned and self.is_whole(kind) and not any(self.signs)
+            )
         return dates.EITHER_ORDER.get(kind) in self.alive
 
     def is_whole(self, kind: Kind) -> bool:
@@ -71,8 +78,11 @@ class Evidence:
         sign = next((sign for sign in self.signs if sign is not None), None)
         if kind not in (POINT, COMMA):
             return None
+        if sign is None and self.in_brackets:
+            return f"column {place}: numbers in brackets are read as negative"
         if sign is None:
-            return f"column {place}: numbers in brackets are read as negative" if self.in_brackets else None
+            grouped = self.spaced and not self.compact
+            return f"column {place}: spaces in its numbers are read as between thousands" if grouped else None
         return f"column {place}: the sign {sign} is taken off its numbers" + (": 12 % is 12" if sign == "%" else "")
 
     def text_warning(self, place: int) -> str | None:
