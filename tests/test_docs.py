@@ -15,7 +15,7 @@ from gristmill.api.problems import STATUS
 from gristmill.cli import app
 from gristmill.domain.column import Column
 from gristmill.domain.job import TRANSITIONS
-from gristmill.domain.output import OutputFormat
+from gristmill.domain.output import UNKNOWN, Extent, OutputFormat
 from gristmill.metrics import REGISTRY
 from gristmill.processors import describe, discover
 from gristmill.processors.run import Part, run
@@ -121,7 +121,13 @@ class Nowhere:
         self.names: list[str] = []
 
     def table(
-        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+        self,
+        name: str,
+        frame: pl.LazyFrame,
+        form: OutputFormat = OutputFormat.PARQUET,
+        *,
+        copy: Path | None = None,
+        extent: Extent = UNKNOWN,
     ) -> int:
         raise AssertionError("the example has no table")
 

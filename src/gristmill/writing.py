@@ -3,22 +3,36 @@
 from typing import IO, assert_never
 
 import polars as pl
+from polars import selectors as cs
 
-from gristmill.domain.output import OutputFormat
+from gristmill.domain.output import UNKNOWN, Extent, OutputFormat
 
 ROW_GROUP_ROWS = 122_880
 ROW_GROUP_CELLS = 2 * 1024 * 1024
 MIN_ROW_GROUP_ROWS = 512
+ROW_GROUP_TEXT_BYTES = 16 * 1024 * 1024
+"""As many as the cells of a group take when they are numbers."""
+ROW_GROUP_CHUNKS = 8192
+"""Of texts, a file has so many chunks (a column's values in one row group) at the most, whatever they take."""
+VIEW_BYTES = 16
+_TEXTS = (pl.String, pl.Binary, pl.List, pl.Array, pl.Struct, pl.Object)
 
 
-def row_group_rows(columns: int) -> int:
-    """Rows of a row group: 122,880, fewer for wide tables, as a group is held in memory while it is written."""
-    return max(MIN_ROW_GROUP_ROWS, min(ROW_GROUP_ROWS, ROW_GROUP_CELLS // max(1, columns)))
+def row_group_rows(columns: int, extent: Extent = UNKNOWN) -> int:
+    """Rows of a row group: 122,880, fewer for wide tables and long texts, as a group is held in memory while it is
+    written or read.
+    """
+    columns = max(1, columns)
+    rows = max(MIN_ROW_GROUP_ROWS, min(ROW_GROUP_ROWS, ROW_GROUP_CELLS // columns))
+    if not extent.text_bytes:
+        return rows
+    fitting = ROW_GROUP_TEXT_BYTES * extent.rows // extent.text_bytes
+    return max(1, min(rows, max(fitting, extent.rows * columns // ROW_GROUP_CHUNKS)))
 
 
-def write_table(frame: pl.LazyFrame, target: IO[bytes], form: OutputFormat) -> None:
+def write_table(frame: pl.LazyFrame, target: IO[bytes], form: OutputFormat, extent: Extent = UNKNOWN) -> None:
     """Stream a frame into a file. The same frame gives the same bytes, wherever they go."""
-    rows = row_group_rows(sum(map(_leaves, frame.collect_schema().dtypes())))
+    rows = row_group_rows(sum(map(_leaves, frame.collect_schema().dtypes())), extent)
     match form:
         case OutputFormat.PARQUET:
             frame.sink_parquet(
@@ -44,12 +58,43 @@ def _leaves(dtype: object) -> int:
     return sum(_leaves(field.dtype) for field in dtype.fields) if isinstance(dtype, pl.Struct) else 1
 
 
-def with_counted(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, list[int]]:
-    """The frame, and the heights of its pieces, which are there once it was written."""
-    heights: list[int] = []
+def text_bytes(frame: pl.DataFrame) -> int:
+    """What the texts and nested values of some rows take in memory."""
+    texts = [column for column in frame.get_columns() if isinstance(column.dtype, _TEXTS)]
+    return sum(int(column.estimated_size()) + VIEW_BYTES * len(column) for column in texts)
 
-    def count(morsel: pl.DataFrame) -> pl.DataFrame:
-        heights.append(morsel.height)  # atomic, unlike a sum: several threads call it
+
+def extent_of(frame: pl.LazyFrame) -> Extent:
+    """What is to be written, counted by a look at its columns of texts, if there are any."""
+    texts = [name for name, kind in frame.collect_schema().items() if isinstance(kind, _TEXTS)]
+    if not texts:
+        return UNKNOWN
+    seen, counts = with_counted(frame.select(cs.by_name(*texts)))
+    seen.select(pl.len()).collect(engine="streaming")
+    return Extent(counts.rows, counts.text_bytes)
+
+
+class Counts:
+    """What has passed: right once all did."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[int, int]] = []
+
+    def take(self, morsel: pl.DataFrame) -> pl.DataFrame:
+        # To append is atomic, unlike a sum: several threads call it.
+        self._found.append((morsel.height, text_bytes(morsel)))
         return morsel
 
-    return frame.map_batches(count, streamable=True), heights
+    @property
+    def rows(self) -> int:
+        return sum(rows for rows, _ in self._found)
+
+    @property
+    def text_bytes(self) -> int:
+        return sum(size for _, size in self._found)
+
+
+def with_counted(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, Counts]:
+    """The frame, and what its pieces had, which is there once it was written."""
+    counts = Counts()
+    return frame.map_batches(counts.take, streamable=True, projection_pushdown=False), counts

@@ -14,7 +14,7 @@ from gristmill.client import DatasetInfo
 from gristmill.demo.chart import Chart, chart
 from gristmill.demo.tour import JOBS, SPEED, birdstrikes
 from gristmill.domain.column import Column
-from gristmill.domain.output import OutputFormat
+from gristmill.domain.output import UNKNOWN, Extent, OutputFormat
 from gristmill.processors.anomalies import Anomalies
 from gristmill.processors.contract import Processor, decode_params
 from gristmill.processors.metrics import Metrics
@@ -29,7 +29,13 @@ class Kept:
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     def table(
-        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+        self,
+        name: str,
+        frame: pl.LazyFrame,
+        form: OutputFormat = OutputFormat.PARQUET,
+        *,
+        copy: Path | None = None,
+        extent: Extent = UNKNOWN,
     ) -> int:
         assert form is OutputFormat.PARQUET
         self.tables[name] = frame.collect()

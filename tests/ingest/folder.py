@@ -10,7 +10,7 @@ import polars as pl
 
 from gristmill.domain.dataset import Ingested
 from gristmill.domain.job import Progress
-from gristmill.domain.output import OutputFormat
+from gristmill.domain.output import UNKNOWN, Extent, OutputFormat
 from gristmill.ingest.options import Limits
 
 
@@ -22,7 +22,13 @@ class Folder:
         self.names: list[str] = []
 
     def table(
-        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+        self,
+        name: str,
+        frame: pl.LazyFrame,
+        form: OutputFormat = OutputFormat.PARQUET,
+        *,
+        copy: Path | None = None,
+        extent: Extent = UNKNOWN,
     ) -> int:
         assert form is OutputFormat.PARQUET
         self.names.append(name)

@@ -63,6 +63,47 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[Any], list[str]]] = {
     "minus behind": (["5.00-", "3.00", "1,234.5-"], {}, [-5.0, 3.0, -1234.5], []),
     "groups of two, as in India": (["1,23,456.50", "12,34,567"], {}, [123456.5, 1234567.0], []),
     "minus sign": (["−1,5", "2,5"], {}, [-1.5, 2.5], []),
+    "plus signs": (["+5", "-3", "0"], {}, [5, -3, 0], []),
+    "plus signs and a comma": (["+1,5", "-,5", "2"], {}, [1.5, -0.5, 2.0], []),
+    "plus signs and decimals": (["+1.5", "+2.5"], {}, [1.5, 2.5], []),
+    "a plus sign alone": (["+5", "+7"], {}, ["+5", "+7"], []),
+    "a plus sign before many digits": (["+4930123456", "-5"], {}, ["+4930123456", "-5"], [HALF]),
+    "a plus sign before a zero": (["+05", "-5"], {}, ["+05", "-5"], [HALF]),
+    "a plus sign before money": (
+        ["+$5.00", "-$3.50", "$(12.00)", "$.5"],
+        {},
+        [5.0, -3.5, -12.0, 0.5],
+        ["column 1: the sign $ is taken off its numbers"],
+    ),
+    "a plus sign behind": (["3,00+", "2,00"], {}, ["3,00+", "2,00"], []),
+    "a dash for minus": (["–5", "3", "−7"], {}, [-5, 3, -7], []),
+    "a dash between numbers": (["1–5", "6–9"], {}, ["1–5", "6–9"], []),
+    "a comma and an exponent": (["1,5e3", "-2,25E-2", "7,5"], {}, [1500.0, -0.0225, 7.5], []),
+    "exponents that are codes": (
+        ["1E5", "2E7", "A77"],
+        {},
+        ["1E5", "2E7", "A77"],
+        ["column 1: 66.7 % of cells are numbers; it is kept as text"],
+    ),
+    "nothing before the comma": ([",5", "1,25"], {}, [0.5, 1.25], []),
+    "per mille": (["5 ‰", "2,5‰"], {}, [5.0, 2.5], ["column 1: the sign ‰ is taken off its numbers"]),
+    "spaces in every number": (
+        ["555 123 456", "555 987 654"],
+        {},
+        [555123456, 555987654],
+        ["column 1: spaces in its numbers are read as between thousands"],
+    ),
+    **{
+        f"money in {sign}": (
+            [f"5,50 {sign}", f"-7,25 {sign}"],
+            {},
+            [5.5, -7.25],
+            [f"column 1: the sign {sign} is taken off its numbers"],
+        )
+        for sign in ("kr", "zł", "Kč", "₽", "CAD", "SEK", "₺")
+    },
+    "real": (["R$ 1.234,50", "-R$2,00"], {}, [1234.5, -2.0], ["column 1: the sign R$ is taken off its numbers"]),
+    "dollars of two countries": (["R$ 5.50", "$ 5.50"], {}, ["R$ 5.50", "$ 5.50"], [MIXED_SIGNS]),
     "percent": (["12%", "3.5 %"], {}, [12.0, 3.5], ["column 1: the sign % is taken off its numbers: 12 % is 12"]),
     "euro": (["1.234,50 €", "-2 €"], {}, [1234.5, -2.0], ["column 1: the sign € is taken off its numbers"]),
     "dollar": (
@@ -80,6 +121,23 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[Any], list[str]]] = {
     "yes and no": (["yes", "No", "NA"], {}, [True, False, None], []),
     "yes and maybe": (["yes", "maybe"], {}, ["yes", "maybe"], []),
     "own truth": (["ja", "nein"], {"true_values": ["ja"], "false_values": ["nein"]}, [True, False], []),
+    "Y and N": (["Y", "n", "", "?"], {}, [True, False, None, None], []),
+    "T and F": (["T", " F"], {}, [True, False], []),
+    "ja and nein": (["Ja", "nein"], {}, [True, False], []),
+    "oui and non": (["oui", "NON"], {}, [True, False], []),
+    "wahr and falsch": (["WAHR", "FALSCH"], {}, [True, False], []),
+    "on and off": (["on", "off"], {}, [True, False], []),
+    "one word of a pair": (["F", "F"], {}, ["F", "F"], []),
+    "words of two pairs": (["Y", "N", "T"], {}, ["Y", "N", "T"], []),
+    "a word of each of two pairs": (["Y", "F"], {}, ["Y", "F"], []),
+    "Y and N beside own truth": (["Y", "N"], {"true_values": ["1"]}, ["Y", "N"], []),
+    "what stands for nothing": (
+        ["1", "n.a.", "--", "–", "—", "?", ".", "<NA>", "NaT", "\\N", "#DIV/0!", "#VALUE!"],
+        {},
+        [1, *[None] * 11],
+        [],
+    ),
+    "what stands for nothing beside texts": (["x", "?", "--"], {}, ["x", "?", "--"], []),
     "day first": (["03/04/2024", "31/12/2024"], {}, [D(2024, 4, 3), D(2024, 12, 31)], []),
     "month first": (["03/04/2024", "12/31/2024"], {}, [D(2024, 3, 4), D(2024, 12, 31)], []),
     "either first": (["03/04/2024", "12/11/2024"], {}, ["03/04/2024", "12/11/2024"], [EITHER_ORDER]),
@@ -196,6 +254,15 @@ PLAUSIBLE = st.sampled_from(
         "1/2/2024",
         "13/2/2024",
         "1e5",
+        "+5",
+        "+1,5",
+        "(7)",
+        ",5",
+        "–3",
+        "1,5e3",
+        "1 234 567",
+        "Y",
+        "n",
         "NaN",
         "",
         "-",
@@ -211,7 +278,7 @@ def test_frames_do_not_matter_to_types_and_nothing_turns_null(cells: list[str], 
     values, warning = _in_frames(cells, len(cells))
     in_parts, _ = _in_frames(cells, size)
     assert repr(values) == repr(in_parts)
-    assert warning is None or values == [cell or None for cell in cells] or "sign" in warning
+    assert warning is None or values == [cell or None for cell in cells] or "sign" in warning or "read as" in warning
     for cell, value in zip(cells, values, strict=True):
         assert (value is not None) or cell.strip("\u00a0 ") in tokens
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import BadData, GristmillError, TooLarge, UnsupportedFormat
+from gristmill.ingest import workbook_marks
 from gristmill.ingest.json_array import NOT_CLOSED, JsonArray
 from gristmill.ingest.options import Limits
 from tests.ingest.folder import Load
@@ -145,13 +146,15 @@ def test_a_damaged_arrow_file_is_a_clear_problem(load: Load, cut: int, stream: b
             load(damaged, "arrow")
 
 
-def _book(*sheets: tuple[str, list[list[Any]]]) -> bytes:
+def _book(*sheets: tuple[str, list[list[Any]]], merged: tuple[str, ...] = ()) -> bytes:
     book = openpyxl.Workbook()
     book.remove(book.worksheets[0])
     for title, rows in sheets:
         sheet = book.create_sheet(title)
         for row in rows:
             sheet.append(row)
+        for place in merged:
+            sheet.merge_cells(place)
     file = io.BytesIO()
     book.save(file)
     return file.getvalue()
@@ -196,6 +199,30 @@ BOOKS: dict[str, tuple[bytes, dict[str, Any], dict[str, list[Any]], list[str]]] 
         ["The workbook has 2 sheets: the first is read (sheet names another)"],
     ),
     "a sheet told": (_book(("S", [["a"], [1]]), ("T", [["b"], [2]])), {"sheet": "T"}, {"b": [2]}, []),
+    "formulas that nobody computed": (
+        _book(("S", [["a", "b"], [1, "=A2*2"], [3, "=A3*2"]])),
+        {},
+        {"a": [1, 3], "b": [None, None]},
+        [
+            "2 formulas have no stored value and are read as null (the first: B2): open the workbook in a spreadsheet "
+            "program and save it"
+        ],
+    ),
+    "cells merged downwards": (
+        _book(("S", [["a", "b"], ["x", 1], [None, 2], [None, 3], ["y", 4]]), merged=("A2:A4",)),
+        {},
+        {"a": ["x", None, None, "y"], "b": [1, 2, 3, 4]},
+        [
+            "2 cells are merged with one above them and are read as null (the first: A2:A4): fill_nulls with the "
+            "strategy forward fills them"
+        ],
+    ),
+    "durations": (
+        _book(("S", [["a"], [dt.timedelta(hours=25, minutes=30)], [dt.timedelta(seconds=1.5)]])),
+        {},
+        {"a": ["25:30:00", "0:00:01.500000"]},
+        [],
+    ),
     "an empty last cell": (_book(("S", [["a", "b"], [1, None], [3, 4]])), {}, {"a": [1, 3], "b": [None, 4]}, []),
 }
 
@@ -261,3 +288,13 @@ def test_what_is_wrong_is_a_clear_problem(load: Load, case: tuple[bytes, str, ty
 def test_a_sheet_that_is_not_there(load: Load) -> None:
     with pytest.raises(BadData, match="no such sheet"):
         load(PLAIN, "xlsx", sheet="other")
+
+
+@pytest.mark.parametrize("window", [64, 100, 1000])
+def test_marks_of_a_sheet_are_found_across_windows(monkeypatch: pytest.MonkeyPatch, window: int) -> None:
+    monkeypatch.setattr(workbook_marks, "WINDOW_BYTES", window)
+    cells = '<row><c r="A1"><v>1</v></c><c r="B1"><f>A1</f><v>1</v></c>'
+    open_cells = '<c r="C1" s="1"><f t="shared" si="0"/></c><x:c r="D1"><x:f>A1</x:f><x:v /></x:c></row>'
+    merged = '<mergeCells><mergeCell ref="A1:B1"/><mergeCell ref="C1:AA3"/></mergeCells>'
+    marks = workbook_marks.find_marks(io.BytesIO((cells * 50 + open_cells * 50 + merged).encode()))
+    assert marks == (100, "C1", 50, "C1:AA3")

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from gristmill.domain.output import OutputFormat
+from gristmill.domain.output import UNKNOWN, Extent, OutputFormat
 from gristmill.errors import BadData, InputError, InternalError
 from gristmill.ingest.options import Limits
 from gristmill.ingest.parquet import ParquetTable
@@ -119,7 +119,13 @@ class Refusing:
     """An Output whose store fails."""
 
     def table(
-        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+        self,
+        name: str,
+        frame: pl.LazyFrame,
+        form: OutputFormat = OutputFormat.PARQUET,
+        *,
+        copy: Path | None = None,
+        extent: Extent = UNKNOWN,
     ) -> int:
         raise pl.exceptions.ComputeError(f"{name}: no space for {form}")
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
-from gristmill.domain.output import OutputFormat
+from gristmill.domain.output import UNKNOWN, Extent, OutputFormat
 from gristmill.processors import AnyProcessor, discover, run
 from gristmill.processors.contract import decode_params
 
@@ -27,7 +27,13 @@ class Folder:
         self.progress: list[Progress] = []
 
     def table(
-        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+        self,
+        name: str,
+        frame: pl.LazyFrame,
+        form: OutputFormat = OutputFormat.PARQUET,
+        *,
+        copy: Path | None = None,
+        extent: Extent = UNKNOWN,
     ) -> int:
         made = frame.collect(engine="streaming")
         match form:

@@ -26,3 +26,21 @@ def test_beside_polars(keep: Keep, kept_rows: int, tmp_path: Path, monkeypatch: 
     assert folder.rows.equals(expected)
     assert finished.rows_dropped == ROWS - expected.height > 0
     assert folder.report["steps"][0]["rows_dropped"] == finished.rows_dropped
+
+
+@pytest.mark.parametrize("keep", list(Keep))
+def test_a_wide_table_is_hashed_group_by_group(keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows that differ in a single column of 70, whichever it is, are different; in batches and parts, too."""
+    monkeypatch.setattr(duplicates, "HASHED_ROWS", 30)
+    first = {f"c{place:02}": ["x", None, "x", "y"] if place % 2 else [1, None, 1, 2] for place in range(70)}
+    alike = pl.DataFrame(first)
+    others = [
+        alike.head(1).with_columns(pl.lit("other" if place % 2 else 7).cast(kind).alias(name))
+        for place, (name, kind) in enumerate(alike.schema.items())
+    ]
+    frame = pl.concat([alike, *others, alike])
+    finished, folder = process(
+        "normalize", frame, {"steps": [{"op": "drop_duplicates", "keep": keep.value}]}, tmp_path, parts=2
+    )
+    assert folder.rows.equals(frame.unique(keep=keep.value, maintain_order=True))
+    assert finished.rows_out == {Keep.FIRST: 73, Keep.LAST: 73, Keep.NONE: 70}[keep]

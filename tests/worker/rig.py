@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import polars as pl
 import psutil
 
@@ -29,7 +30,7 @@ from gristmill.domain.outcome import Completed
 from gristmill.domain.source import Sources
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
-from gristmill.writing import row_group_rows
+from gristmill.writing import extent_of, row_group_rows
 
 OWNER = "ann"
 LIMIT_S = 60.0
@@ -244,9 +245,11 @@ async def ready(bench: Bench, *parts: pl.DataFrame) -> UUID:
     files: list[StoredFile] = []
     for ordinal, frame in enumerate(frames):
         name, content = part_name(ordinal), io.BytesIO()
-        frame.write_parquet(content, row_group_size=row_group_rows(frame.width))
+        extent = extent_of(frame.lazy())
+        frame.write_parquet(content, row_group_size=row_group_rows(frame.width, extent))
         stored = await bench.store.put(bucket, prefix + name, content.getvalue(), PARQUET)
-        files.append(StoredFile(stored.key, name, PARQUET, stored.size_bytes, stored.sha256, frame.height))
+        file = StoredFile(stored.key, name, PARQUET, stored.size_bytes, stored.sha256, frame.height)
+        files.append(msgspec.structs.replace(file, text_bytes=extent.text_bytes))
     columns = tuple(Column(name, str(kind)) for name, kind in frames[0].schema.items())
     rows = sum(frame.height for frame in frames)
     outcome = Completed(Manifest(bucket, prefix, tuple(files)), Ingested(columns, rows, rows, 0))

@@ -32,6 +32,14 @@ WIDE_JOBS = {
     "scale": ("normalize", b'{"steps": [{"op": "scale", "method": "robust"}]}'),
 }
 
+# Columns, rows, characters of a text, rows of a part.
+TEXTS = ((500, 40_000, 12, 40_000), (3, 2_000_000, 112, 1_000_000), (3, 200_000, 1024, 200_000))
+TEXT_JOBS = {
+    "duplicates": ("normalize", b'{"steps": [{"op": "drop_duplicates"}]}'),
+    "trimmed": ("normalize", b'{"steps": [{"op": "clean_text", "trim": true}]}'),
+    "metrics": ("metrics", b"{}"),
+}
+
 
 def part(ordinal: int) -> pl.DataFrame:
     """A million rows, all different."""
@@ -85,5 +93,43 @@ async def test_peaks_of_wide_tables(
             assert 0 < peak < BUDGET_KIB, name
 
 
+async def test_the_peak_of_filling_many_columns_forward(
+    bench: Bench, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Every column misses values."""
+    columns, rows = 2000, 10_000
+    numbers = np.random.default_rng(1).normal(size=(columns, rows)).round(3)
+    frame = pl.DataFrame(numbers, schema=wide_schema(columns)).with_columns(pl.all().clip(-1).replace(-1.0, None))
+    dataset_id = await ready(bench, *frame.iter_slices(Limits().rows_of_part(columns)))
+    params = b'{"steps": [{"op": "fill_nulls", "strategy": "forward"}]}'
+    async with running(environment, tmp_path) as worker:
+        peak = await peak_kib(bench, worker, await bench.job(dataset_id, "normalize", params))
+    log.info("forward: %d MiB at %d rows of %d columns", peak // 1024, rows, columns)
+    assert 0 < peak < BUDGET_KIB
+
+
 def wide_schema(columns: int) -> list[str]:
     return [f"n{place:04d}" for place in range(columns)]
+
+
+@pytest.mark.parametrize(("columns", "rows", "characters", "part_rows"), TEXTS)
+async def test_peaks_of_texts(
+    bench: Bench, environment: dict[str, str], tmp_path: Path, columns: int, rows: int, characters: int, part_rows: int
+) -> None:
+    starts = range(0, rows, part_rows)
+    dataset_id = await ready(bench, *(texts(columns, start, part_rows, characters) for start in starts))
+    async with running(environment, tmp_path) as worker:
+        for name, (kind, params) in TEXT_JOBS.items():
+            peak = await peak_kib(bench, worker, await bench.job(dataset_id, kind, params))
+            log.info("%s: %d MiB at %d rows of %d texts of %d", name, peak // 1024, rows, columns, characters)
+            assert 0 < peak < BUDGET_KIB, name
+
+
+def texts(columns: int, first: int, rows: int, characters: int) -> pl.DataFrame:
+    """Texts that are all different, of so many characters."""
+    row = pl.int_range(first, first + rows, dtype=pl.UInt64)
+    words = [row.hash(seed).cast(pl.String).str.slice(0, 16).str.zfill(16) for seed in range(columns + 63)]
+    return pl.select(
+        pl.concat_str(words[place : place + -(-characters // 16)]).str.slice(0, characters).alias(name)
+        for place, name in enumerate(wide_schema(columns))
+    )

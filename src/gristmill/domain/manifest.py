@@ -6,7 +6,10 @@ from gristmill.domain.column import Column
 
 
 class StoredFile(msgspec.Struct, frozen=True):
-    """One object: its key in its bucket, size in bytes, rows (None when it is not a table) and SHA-256 in hex."""
+    """One object: its key in its bucket, size in bytes, rows (None when it is not a table) and SHA-256 in hex.
+
+    `text_bytes` is what a table's texts and nested values take in memory; 0 where nobody has counted.
+    """
 
     key: str
     name: str
@@ -14,6 +17,7 @@ class StoredFile(msgspec.Struct, frozen=True):
     size_bytes: int
     sha256: str
     rows: int | None = None
+    text_bytes: int = 0
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -1,16 +1,28 @@
 """Which type a text column has, decided over all its cells: a kind dies with the first cell that does not fit it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
 from gristmill.ingest import dates, numerals
+from gristmill.ingest.evidence import Evidence
 from gristmill.ingest.invisible import AROUND
-from gristmill.ingest.kinds import DATE, DATETIME, EXACT_DIGITS, FLOAT, INTEGER, LONG_INTEGER, ZONED, Kind, truth
+from gristmill.ingest.kinds import (
+    DATE,
+    DATETIME,
+    EXACT_DIGITS,
+    FLOAT,
+    INTEGER,
+    LONG_INTEGER,
+    WORDS,
+    ZONED,
+    Kind,
+    truth,
+)
 from gristmill.ingest.numerals import COMMA, POINT
-from gristmill.ingest.options import IngestOptions
+from gristmill.ingest.options import FALSE_VALUES, TRUE_VALUES, IngestOptions
 
 PROBE_ROWS: Final = 256
 PLAIN: Final = frozenset({INTEGER, FLOAT, DATE, DATETIME, ZONED})
@@ -47,39 +59,13 @@ class Decision:
 AS_TEXT: Final = Decision(None, lambda cell: cell, None)
 
 
-@dataclass(slots=True)
-class _Evidence:
-    """What is known of one column so far."""
-
-    alive: list[Kind]
-    rows: int = 0
-    cells: int = 0
-    tokens: int = 0
-    padded: bool = False
-    finite: bool = False
-    numbers: int = 0
-    counting: bool = True
-    too_big: bool = False
-    signs: set[str | None] = field(default_factory=set)
-    points: bool = False
-    commas: bool = False
-    in_brackets: bool = False
-    bare: bool = False
-
-    @property
-    def either_decimal(self) -> bool:
-        """Numbers with a point or comma in them that may be the decimal sign or part thousands."""
-        marked = (self.points or self.commas) and INTEGER not in self.alive
-        return marked and COMMA in self.alive and (POINT in self.alive or FLOAT in self.alive)
-
-
 class ColumnTypes:
     """Sees every row once, in frames of text columns, and then decides each column's type."""
 
     def __init__(self, width: int, options: IngestOptions) -> None:
         self._tokens = [token for token in options.null_tokens if token]
         kinds = _kinds(options)
-        self._columns = [_Evidence(list(kinds)) for _ in range(width)]
+        self._columns = [Evidence(list(kinds)) for _ in range(width)]
         self._readable: dict[Kind, list[str]] = {}
 
     def observe(self, frame: pl.DataFrame) -> None:
@@ -101,8 +87,18 @@ class ColumnTypes:
         """The preferred living kind of each column, once some of its first cells have thinned the kinds out."""
         fresh = [str(place) for place, evidence in enumerate(self._columns) if not evidence.cells]
         if fresh:
-            self._thin_out(frame.head(PROBE_ROWS).select(pl.col(fresh).str.strip_chars(AROUND)))
+            probe = frame.head(PROBE_ROWS).select(pl.col(fresh).str.strip_chars(AROUND))
+            for column in probe.get_columns():
+                self._rule_out(self._columns[int(column.name)], column)
+            self._thin_out(probe)
         return [(str(place), evidence.alive[0]) for place, evidence in enumerate(self._columns) if evidence.alive]
+
+    def _rule_out(self, evidence: Evidence, stripped: pl.Series) -> None:
+        """Drop the kinds that the first value does not look like: that takes no query."""
+        for cell in stripped:
+            if cell and cell not in self._tokens:
+                evidence.alive = [kind for kind in evidence.alive if kind.form is None or kind.form.search(cell)]
+                return
 
     def _thin_out(self, probe: pl.DataFrame) -> None:
         """Drop the preferred kind of each column until one fits; all columns at once, as one query costs little."""
@@ -127,7 +123,7 @@ class ColumnTypes:
         plain = misfit & ~pl.col(name).str.contains(LONG_INTEGER)
         return [misfit.any().alias(name), plain.any().alias(f"{name} plain")]
 
-    def _all_fit(self, evidence: _Evidence, series: pl.Series, cells: int, *, longest: int) -> None:
+    def _all_fit(self, evidence: Evidence, series: pl.Series, cells: int, *, longest: int) -> None:
         first = evidence.alive[0]
         evidence.cells += cells
         if not cells:
@@ -137,6 +133,7 @@ class ColumnTypes:
             evidence.finite = evidence.finite or _any_finite(series)
             evidence.points = evidence.points or first is FLOAT
             evidence.signs.add(None)
+            evidence.bare = evidence.unsigned = evidence.compact = True
         beside = [kind for kind in BESIDE.get(first, ()) if kind in evidence.alive]
         evidence.alive = [first, *beside]
         implied = {INTEGER: (FLOAT, POINT, COMMA), FLOAT: (POINT,)}.get(first, ()) if longest <= EXACT_DIGITS else ()
@@ -146,8 +143,10 @@ class ColumnTypes:
                 self._test(evidence, kind, series.drop_nulls())
         if first in (POINT, COMMA):
             self._note_signs(evidence, series.drop_nulls())
+        if first is WORDS:
+            evidence.words |= set(series.drop_nulls().str.to_lowercase().unique())
 
-    def _note_signs(self, evidence: _Evidence, cells: pl.Series) -> None:
+    def _note_signs(self, evidence: Evidence, cells: pl.Series) -> None:
         """Whether points and commas are met, and which signs of currency: numbers of two currencies are texts."""
         evidence.signs |= set(cells.str.extract(numerals.SIGN).unique().to_list())
         evidence.points = evidence.points or bool(cells.str.contains(DECIMALS).any())
@@ -155,10 +154,16 @@ class ColumnTypes:
         brackets = cells.str.starts_with("(")
         evidence.in_brackets = evidence.in_brackets or bool(brackets.any())
         evidence.bare = evidence.bare or not bool(brackets.all())
+        plus = cells.str.starts_with("+")
+        evidence.plus = evidence.plus or bool(plus.any())
+        evidence.unsigned = evidence.unsigned or not bool(plus.all())
+        spaced = cells.str.contains(numerals.SPACED)
+        evidence.spaced = evidence.spaced or bool(spaced.any())
+        evidence.compact = evidence.compact or not bool(spaced.all())
         if len(evidence.signs) > 1:
             evidence.alive = [kind for kind in evidence.alive if kind not in (POINT, COMMA)]
 
-    def _weigh(self, evidence: _Evidence, cells: pl.Series) -> None:
+    def _weigh(self, evidence: Evidence, cells: pl.Series) -> None:
         """The exact way: white space around values is allowed, null tokens are no values."""
         evidence.cells += len(cells)
         stripped = cells.str.strip_chars(AROUND)
@@ -176,6 +181,10 @@ class ColumnTypes:
             evidence.finite = evidence.finite or _any_finite(stripped)
         if POINT in evidence.alive or COMMA in evidence.alive:
             self._note_signs(evidence, stripped.filter(~stripped.is_in(self._tokens) & (stripped != "")))
+        if WORDS in evidence.alive:
+            evidence.words |= (
+                set(stripped.str.to_lowercase().unique()) - {token.lower() for token in self._tokens} - {""}
+            )
 
     def _is_misfit(self, kind: Kind, cell: pl.Expr) -> pl.Expr:
         """Whether a stripped cell is a value, and not one of the kind."""
@@ -195,7 +204,7 @@ class ColumnTypes:
             .get_column("cell")
         )
 
-    def _test(self, evidence: _Evidence, kind: Kind, stripped: pl.Series) -> None:
+    def _test(self, evidence: Evidence, kind: Kind, stripped: pl.Series) -> None:
         # Most kinds are refuted by the first cells, and some patterns take a microsecond a cell. Of floats all misfits
         # are wanted: whether it is for their length alone.
         if kind is not FLOAT and len(stripped) > PROBE_ROWS and len(self._misfits(kind, stripped.head(PROBE_ROWS))):
@@ -206,7 +215,7 @@ class ColumnTypes:
             self._drop(evidence, kind, too_big=bool(misfits.str.contains(LONG_INTEGER).all()))
 
     @staticmethod
-    def _drop(evidence: _Evidence, kind: Kind, *, too_big: bool) -> None:
+    def _drop(evidence: Evidence, kind: Kind, *, too_big: bool) -> None:
         evidence.alive.remove(kind)
         if kind is FLOAT:
             evidence.too_big = too_big
@@ -218,51 +227,23 @@ class ColumnTypes:
 
     def _leaning(self) -> Kind | None:
         """The decimal sign of the columns that leave no doubt, if they agree."""
-        filled = [evidence for evidence in self._columns if evidence.cells > evidence.tokens]
+        filled = [evidence for evidence in self._columns if evidence.filled]
         comma = any(COMMA in each.alive and POINT not in each.alive and FLOAT not in each.alive for each in filled)
         point = any(POINT in each.alive and COMMA not in each.alive and each.points for each in filled)
         return None if comma == point else COMMA if comma else POINT
 
-    def _decision(self, place: int, evidence: _Evidence, leaning: Kind | None) -> Decision:
-        kind = self._chosen(evidence, leaning) if evidence.cells > evidence.tokens else None
+    def _decision(self, place: int, evidence: Evidence, leaning: Kind | None) -> Decision:
+        kind = evidence.chosen(leaning)
         nulls = evidence.rows - evidence.cells
         if kind is None:
-            return Decision(None, lambda cell: cell, nulls, self._text_warning(place, evidence))
+            return Decision(None, lambda cell: cell, nulls, evidence.text_warning(place))
         if kind not in self._readable:
-            self._readable[kind] = [token for token in self._tokens if _reads(kind, token)]
+            self._readable[kind] = _readable(kind, self._tokens)
         readable = self._readable[kind]
-        cast = numerals.whole(kind) if _is_whole(kind, evidence) else kind
+        cast = numerals.whole(kind) if evidence.is_whole(kind) else kind
         expression = _typed(cast, readable, padded=evidence.padded)
-        warning = _sign_warning(place, kind, evidence)
+        warning = evidence.warning(place, kind)
         return Decision(kind, expression, None if readable else nulls + evidence.tokens, warning)
-
-    @staticmethod
-    def _chosen(evidence: _Evidence, leaning: Kind | None) -> Kind | None:
-        """The kind a column has, or None where two would give it different values."""
-        kind = evidence.alive[0] if evidence.alive else None
-        if kind is FLOAT and not evidence.finite:
-            return None
-        if kind is not None and dates.EITHER_ORDER.get(kind) in evidence.alive:
-            return None
-        if kind in (POINT, COMMA) and evidence.in_brackets and not evidence.bare:
-            return None  # (1), (2) … are hardly all negative
-        if not evidence.either_decimal:
-            return kind
-        if leaning is COMMA:
-            return COMMA
-        # A lone point has always been a decimal one.
-        return kind if leaning is POINT or (kind is FLOAT and not evidence.commas) else None
-
-    @staticmethod
-    def _text_warning(place: int, evidence: _Evidence) -> str | None:
-        if evidence.cells > evidence.tokens and (doubt := _doubt(evidence)) is not None:
-            return f"column {place}: {doubt}"
-        if evidence.too_big:
-            return f"column {place}: it has integers too big for an exact number; it is kept as text"
-        share = evidence.numbers / evidence.cells if evidence.cells else 0.0
-        if evidence.counting and 0.5 <= share < 1.0:
-            return f"column {place}: {_percent(share)} % of cells are numbers; it is kept as text"
-        return None
 
 
 def _kinds(options: IngestOptions) -> list[Kind]:
@@ -277,39 +258,11 @@ def _kinds(options: IngestOptions) -> list[Kind]:
         DATETIME,
         ZONED,
         truth(options.true_values, options.false_values),
+        *([WORDS] if (options.true_values, options.false_values) == (TRUE_VALUES, FALSE_VALUES) else []),
         *(kind for kind in numbers if kind is not FLOAT),
         *dates.PLAIN_DATES,
         *(kind for order in orders for kind in order),
     ]
-
-
-def _doubt(evidence: _Evidence) -> str | None:
-    """What a column of values that can be read two ways is kept as text for."""
-    if any(kind in evidence.alive for kind in dates.EITHER_ORDER):
-        return "its dates may have the day or the month first; it is kept as text (date_order says)"
-    if evidence.either_decimal:
-        return "its numbers may have decimals or thousands; it is kept as text (decimal says)"
-    if len(evidence.signs) > 1 and not evidence.alive:
-        return "its numbers have different signs of currency or percent; it is kept as text"
-    return None
-
-
-def _is_whole(kind: Kind, evidence: _Evidence) -> bool:
-    return (kind is POINT and not evidence.points) or (kind is COMMA and not evidence.commas)
-
-
-def _sign_warning(place: int, kind: Kind, evidence: _Evidence) -> str | None:
-    sign = next((sign for sign in evidence.signs if sign is not None), None)
-    if kind not in (POINT, COMMA):
-        return None
-    if sign is None:
-        return f"column {place}: numbers in brackets are read as negative" if evidence.in_brackets else None
-    return f"column {place}: the sign {sign} is taken off its numbers" + (": 12 % is 12" if sign == "%" else "")
-
-
-def _percent(share: float) -> str:
-    """One decimal, and never 100.0 for less than all."""
-    return f"{min(share * 100, 99.9):.1f}"
 
 
 def _any_finite(cells: pl.Series) -> bool:
@@ -336,9 +289,10 @@ def _cheap_counts(frame: pl.DataFrame, guesses: list[tuple[str, Kind]]) -> dict[
     return counted.row(0, named=True)
 
 
-def _reads(kind: Kind, token: str) -> bool:
-    """Whether a null token would also be read as a value, as -999 or NaN would."""
-    return pl.select(kind.cast(pl.lit(token))).item() is not None
+def _readable(kind: Kind, tokens: list[str]) -> list[str]:
+    """The null tokens that would also be read as values, as -999 or NaN would."""
+    cells = pl.DataFrame({"token": pl.Series(tokens, dtype=pl.String)})
+    return cells.filter(kind.cast(pl.col("token")).is_not_null()).get_column("token").to_list()
 
 
 def _typed(kind: Kind, readable_tokens: list[str], *, padded: bool) -> Callable[[pl.Expr], pl.Expr]:

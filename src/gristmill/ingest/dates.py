@@ -4,6 +4,7 @@ Nothing says of `03/04/2024` which is the day. A column is read day first or mon
 says so (a number over 12), where dots part them (nobody writes the month first with dots), or where the user does.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
@@ -41,8 +42,14 @@ def _pair(name: str, pattern: str, formats: Sequence[str], slashed: Callable[[pl
     """The kinds of dates and of dates with a time."""
     day, moment = f"{pattern}$", f"{pattern}{CLOCK}$"
     return (
-        Kind(name, lambda cell: _days(slashed(cell), formats), unlike(day), refuse(day)),
-        Kind(f"{name} with time", lambda cell: _moments(slashed(cell), formats), unlike(moment), refuse(moment)),
+        Kind(name, lambda cell: _days(slashed(cell), formats), unlike(day), refuse(day), re.compile(day)),
+        Kind(
+            f"{name} with time",
+            lambda cell: _moments(slashed(cell), formats),
+            unlike(moment),
+            refuse(moment),
+            re.compile(moment),
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from gristmill.domain.output import OnProgress, Output
 from gristmill.errors import InternalError
 from gristmill.ingest.profile import Parts, Profile
 from gristmill.ingest.spill import Part, Piece, Spill
+from gristmill.writing import extent_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ def write_parts(
     if not spill.parts:
         parts.write(empty.lazy())
     for ordinal, part in enumerate(spill.parts):
-        written = parts.write(_part(part, targets).map_batches(seen, schema=empty.schema, streamable=True))
+        typed = _part(part, targets)
+        told = typed.map_batches(seen, schema=empty.schema, streamable=True)
+        written = parts.write(told, extent_of(typed))
         if written != part.rows:
             raise InternalError(f"Part {ordinal} has {written} rows and not {part.rows}")
         spill.drop(part)

@@ -1,7 +1,8 @@
 """The types a text may have and how each is read: plain numbers, ISO dates, truth; see also numerals and dates."""
 
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
@@ -21,13 +22,15 @@ ZONE: Final = r"([Zz]|[+-]\d{2}:?\d{2})$"
 class Kind:
     """A type a text may have: how it is cast, which castable texts it must not take, in the order it is preferred.
 
-    `suspect(cell, cast)` is a cheap condition that holds wherever `refused(cell)` does, which then decides.
+    `suspect(cell, cast)` is a cheap condition that holds wherever `refused(cell)` does, which then decides. `form` is
+    found in all cells of the kind: it saves a look at cells that are clearly of another.
     """
 
     name: str
     cast: Callable[[pl.Expr], pl.Expr]
     suspect: Callable[[pl.Expr, pl.Expr], pl.Expr]
     refused: Callable[[pl.Expr], pl.Expr]
+    form: re.Pattern[str] | None = None
 
 
 def never(cell: pl.Expr, *_: pl.Expr) -> pl.Expr:
@@ -53,6 +56,25 @@ def truth(true_values: Iterable[str], false_values: Iterable[str]) -> Kind:
         return pl.when(lower.is_in(yes)).then(True).when(lower.is_in(no)).then(False)  # noqa: FBT003 (values)
 
     return Kind("truth value", cast, never, never)
+
+
+PAIRS: Final = (
+    ("y", "n"),
+    ("t", "f"),
+    ("on", "off"),
+    ("ja", "nein"),
+    ("wahr", "falsch"),
+    ("oui", "non"),
+    ("vrai", "faux"),
+    ("si", "no"),
+    ("sí", "no"),
+)
+"""Words for true and false of other languages, or short ones. One alone is no truth: F may be a sex, ON a province."""
+
+
+def is_pair(words: set[str]) -> bool:
+    """Whether words (in small letters) are the two of one pair."""
+    return any(words == set(pair) for pair in PAIRS)
 
 
 def _signs(cell: pl.Expr, _: pl.Expr) -> pl.Expr:
@@ -111,6 +133,11 @@ INTEGER = Kind(
     lambda cell: cell.str.contains(IDENTIFIER_LIKE + r"|^-0$"),
 )
 FLOAT = Kind("float", lambda cell: cell.cast(pl.Float64, strict=False), _float_suspect, _float_refused)
-DATE = Kind("date", _day, unlike(DAY), refuse(DAY))
-DATETIME = Kind("datetime", _moment, unlike(MOMENT + "$"), refuse(MOMENT + "$"))
-ZONED = Kind("datetime with zone", _zoned, unlike(MOMENT + ZONE), refuse(MOMENT + ZONE))
+DATE = Kind("date", _day, unlike(DAY), refuse(DAY), re.compile(DAY))
+DATETIME = Kind("datetime", _moment, unlike(MOMENT + "$"), refuse(MOMENT + "$"), re.compile(MOMENT))
+ZONED = Kind("datetime with zone", _zoned, unlike(MOMENT + ZONE), refuse(MOMENT + ZONE), re.compile(MOMENT))
+WORDS = replace(
+    truth(*zip(*PAIRS, strict=True)),
+    name="truth value in other words",
+    form=re.compile(rf"^(?:{'|'.join(word for pair in PAIRS for word in pair)})$", re.IGNORECASE),
+)

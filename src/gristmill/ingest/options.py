@@ -8,7 +8,12 @@ import msgspec
 from gristmill.writing import row_group_rows
 
 MIB = 1024 * 1024
-NULL_TOKENS = ("NA", "N/A", "n/a", "#N/A", "null", "NULL", "Null", "None", "none", "-")
+NULL_TOKENS = (
+    *("NA", "N/A", "n/a", "n.a.", "N.A.", "#N/A", "<NA>", "NaT", "\\N", "null", "NULL", "Null", "None", "none"),
+    *("-", "--", "\N{EN DASH}", "\N{EM DASH}", "?", ".", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!"),
+)
+TRUE_VALUES = ("true", "yes")
+FALSE_VALUES = ("false", "no")
 
 # Year, month and day in any order, and a time after them if there is one.
 DATE_FORMAT = re.compile(
@@ -66,7 +71,9 @@ class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     workbook; the first visible one is read without it.
     `null_tokens` stand for null in number, time and truth columns; in a text column only an empty cell is null.
     `types="text"` keeps every cell as text. `decimal` and `date_order` settle what the data leaves open: `1,234` and
-    `03/04/2024`. `date_formats` are tried before all else; they have the signs of strftime, such as `%d.%m.%y`.
+    `03/04/2024`. `date_formats` are tried before all else; they have the signs of strftime, such as `%d.%m.%y`. Unless
+    `true_values` or `false_values` are given, `Y` and `N`, `ja` and `nein` and other pairs are read too, in a column
+    that has both words of one pair and no others.
     """
 
     strict: bool = False
@@ -86,8 +93,8 @@ class IngestOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     decimal: Literal[".", ","] | None = None
     date_order: Literal["day-first", "month-first"] | None = None
     date_formats: tuple[str, ...] = ()
-    true_values: tuple[str, ...] = ("true", "yes")
-    false_values: tuple[str, ...] = ("false", "no")
+    true_values: tuple[str, ...] = TRUE_VALUES
+    false_values: tuple[str, ...] = FALSE_VALUES
 
     def __post_init__(self) -> None:
         for name, sign in (("quote", self.quote), ("escape", self.escape), ("comment", self.comment)):

@@ -9,11 +9,12 @@ import polars as pl
 
 from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
-from gristmill.domain.output import OnProgress, Output
+from gristmill.domain.output import Extent, OnProgress, Output
 from gristmill.errors import BadData, InternalError, TooLarge
 from gristmill.ingest.names import settle_names
 from gristmill.ingest.options import Limits
 from gristmill.ingest.profile import Parts, Profile
+from gristmill.writing import extent_of
 
 MAGIC = b"PAR1"
 ENCRYPTED = b"PARE"
@@ -95,14 +96,16 @@ class ParquetTable:
         for start in range(0, max(rows, 1), most):
             part = self.scan().slice(start, most).rename(renamed)
             expected = min(most, rows - start)
-            self._write(part.map_batches(seen, schema=schema, streamable=True), parts, expected)
+            with decoding(self.label):
+                extent = extent_of(part)
+            self._write(part.map_batches(seen, schema=schema, streamable=True), parts, extent, expected)
         self.drop()
         return parts.columns, parts.profile(progress), warnings
 
-    def _write(self, part: pl.LazyFrame, parts: Parts, rows: int) -> None:
+    def _write(self, part: pl.LazyFrame, parts: Parts, extent: Extent, rows: int) -> None:
         name = f"The part from row {parts.rows}"
         try:
-            written = parts.write(part)
+            written = parts.write(part, extent)
         except FAULTS as error:
             # Either the file can't be decoded, or the output failed: decoding alone tells.
             with decoding(self.label):

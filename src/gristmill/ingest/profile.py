@@ -10,7 +10,7 @@ import polars as pl
 
 from gristmill.domain.column import Column
 from gristmill.domain.manifest import KEPT_NAME, MSGPACK, part_name
-from gristmill.domain.output import OnProgress, Output
+from gristmill.domain.output import UNKNOWN, Extent, OnProgress, Output
 from gristmill.processors.contract import finite
 from gristmill.processors.metrics import Metrics, MetricsParams
 from gristmill.processors.run import Part, fit, within
@@ -46,11 +46,11 @@ class Parts:
         self._memory = memory
         self._copies: list[tuple[Path, int]] = []
 
-    def write(self, frame: pl.LazyFrame) -> int:
+    def write(self, frame: pl.LazyFrame, extent: Extent = UNKNOWN) -> int:
         """Write the next part; answers its rows."""
         name = part_name(len(self._copies))
         path = self._scratch / name
-        rows = self._output.table(name, frame, copy=path)
+        rows = self._output.table(name, frame, copy=path, extent=extent)
         self._copies.append((path, rows))
         self.rows += rows
         return rows

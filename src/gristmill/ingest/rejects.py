@@ -8,6 +8,7 @@ import polars as pl
 from gristmill.domain.output import Output
 from gristmill.errors import BadData
 from gristmill.ingest.csv_records import Reason
+from gristmill.writing import extent_of
 
 TABLE = "rejected.parquet"
 SCHEMA = {"line": pl.Int64, "column": pl.Int64, "reason": pl.String, "raw": pl.String}
@@ -56,7 +57,8 @@ class Rejects:
         if not self.count:
             return
         self._spill()
-        output.table(TABLE, pl.scan_ipc(self._files))
+        rows = pl.scan_ipc(self._files)
+        output.table(TABLE, rows, extent=extent_of(rows))
 
     def _spill(self) -> None:
         if not self._rows:

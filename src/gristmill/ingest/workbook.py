@@ -18,6 +18,7 @@ from defusedxml.common import DefusedXmlException
 
 from gristmill.errors import BadData, TooLarge
 from gristmill.ingest.options import MIB, Limits
+from gristmill.ingest.workbook_marks import find_marks
 
 CHUNK_ROWS = 1000
 MAX_ENTRIES = 10_000
@@ -104,6 +105,8 @@ class Workbook:
                     yield lines.getvalue().encode("utf-8", "replace")
                     lines.seek(0)
                     lines.truncate()
+            with sheet._get_source() as source:  # noqa: SLF001 (nothing public has a sheet's own XML)
+                self.warnings += find_marks(source).warnings()
             book.close()
         yield lines.getvalue().encode("utf-8", "replace")
         self._path.unlink()
@@ -129,7 +132,17 @@ def _text(value: Any, number_format: str) -> str:
     if isinstance(value, dt.datetime):
         day = value.time() == dt.time.min and "h" not in number_format.lower()
         return value.date().isoformat() if day else value.isoformat(sep=" ")
+    if isinstance(value, dt.timedelta):
+        return _clock(value)
     return str(value)
+
+
+def _clock(value: dt.timedelta) -> str:
+    """Hours, minutes and seconds, as a spreadsheet shows a duration: 25:30:00."""
+    seconds = abs(value) // dt.timedelta(seconds=1)
+    fraction = f".{micros:06d}" if (micros := (abs(value) % dt.timedelta(seconds=1)).microseconds) else ""
+    sign = "-" if value < dt.timedelta() else ""
+    return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{fraction}"
 
 
 @contextmanager

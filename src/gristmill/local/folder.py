@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from gristmill.domain.manifest import StoredFile
-from gristmill.domain.output import OutputFormat
+from gristmill.domain.output import UNKNOWN, Extent, OutputFormat
 from gristmill.writing import with_counted, write_table
 
 CHUNK_BYTES = 1024 * 1024
@@ -27,24 +27,30 @@ class Folder:
         return tuple(self._files)
 
     def table(
-        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+        self,
+        name: str,
+        frame: pl.LazyFrame,
+        form: OutputFormat = OutputFormat.PARQUET,
+        *,
+        copy: Path | None = None,
+        extent: Extent = UNKNOWN,
     ) -> int:
         """Stream a frame into the file `name`; answers its rows. With `copy`, that file becomes the same."""
         path = self.path / name
-        counted, heights = with_counted(frame)
+        counted, counts = with_counted(frame)
         with path.open("wb") as sink:
-            write_table(counted, sink, form)
+            write_table(counted, sink, form, extent)
         if copy is not None:
             shutil.copyfile(path, copy)
-        self._note(path, form.media_type, sum(heights))
-        return sum(heights)
+        self._note(path, form.media_type, counts.rows, text_bytes=counts.text_bytes)
+        return counts.rows
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
         path = self.path / name
         path.write_bytes(content)
         self._note(path, media_type, None)
 
-    def _note(self, path: Path, media_type: str, rows: int | None) -> None:
+    def _note(self, path: Path, media_type: str, rows: int | None, *, text_bytes: int = 0) -> None:
         with path.open("rb") as source:
             digest = hashlib.file_digest(source, "sha256").hexdigest()
         self._files.append(
@@ -55,5 +61,6 @@ class Folder:
                 size_bytes=path.stat().st_size,
                 sha256=digest,
                 rows=rows,
+                text_bytes=text_bytes,
             )
         )

@@ -36,7 +36,7 @@ class Local:
     @property
     def parts(self) -> list[Part]:
         files = [file for file in self.folder.files if is_part(file.name)]
-        return [Part(partial(pl.scan_parquet, file.key), file.rows or 0) for file in files]
+        return [Part(partial(pl.scan_parquet, file.key), file.rows or 0, file.text_bytes) for file in files]
 
     @property
     def kept(self) -> bytes | None:

@@ -7,10 +7,11 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
+import msgspec
 import polars as pl
 
 from gristmill.domain.manifest import StoredFile
-from gristmill.domain.output import OutputFormat
+from gristmill.domain.output import UNKNOWN, Extent, OutputFormat
 from gristmill.objects.connection import without_proxy
 from gristmill.objects.keys import checked_prefix
 from gristmill.objects.store import ObjectStore
@@ -54,7 +55,13 @@ class ObjectOutput:
         return tuple(self._files)
 
     def table(
-        self, name: str, frame: pl.LazyFrame, form: OutputFormat = OutputFormat.PARQUET, *, copy: Path | None = None
+        self,
+        name: str,
+        frame: pl.LazyFrame,
+        form: OutputFormat = OutputFormat.PARQUET,
+        *,
+        copy: Path | None = None,
+        extent: Extent = UNKNOWN,
     ) -> int:
         """Stream a frame into the file `name`; answers its rows. The same frame gives the same bytes.
 
@@ -64,11 +71,12 @@ class ObjectOutput:
             StoreUnavailable: it could not be stored.
             Whatever the query raises; the upload is aborted then.
         """
-        counted, heights = with_counted(frame)
+        counted, counts = with_counted(frame)
         sink = _Sink(self._loop, self._writer(name, form.media_type), copy)
         try:
             with step("write"):
-                write_table(counted, cast("IO[bytes]", sink), form)  # Polars calls write, flush and close only
+                # Polars calls write, flush and close only.
+                write_table(counted, cast("IO[bytes]", sink), form, extent)
                 whole = sink.small()
                 stored = sink.finish() if whole is None else self._put(name, whole, form.media_type)
         except BaseException as error:
@@ -76,9 +84,9 @@ class ObjectOutput:
             if sink.failure is not None and sink.failure is not error:
                 raise sink.failure from error  # Polars tells it as a ComputeError of its own
             raise
-        rows = sum(heights)
-        self._files.append(_stored_file(name, form.media_type, stored, rows))
-        return rows
+        made = _stored_file(name, form.media_type, stored, counts.rows)
+        self._files.append(msgspec.structs.replace(made, text_bytes=counts.text_bytes))
+        return counts.rows
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
         """Write the small file `name`."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import polars as pl
 
 from gristmill.domain.manifest import StoredFile
+from gristmill.domain.output import Extent
 from gristmill.errors import TooLarge
 from gristmill.objects.compute import scan
 from gristmill.objects.faults import classify
@@ -149,12 +150,16 @@ def _batches(file: StoredFile, columns: Sequence[str], width: int) -> list[Seque
 def _group_bytes(file: StoredFile, width: int) -> int:
     """About how large a row group of the file is; never said larger than the file."""
     rows = max(file.rows or 0, 1)
-    return file.size_bytes * min(rows, row_group_rows(width)) // rows
+    return file.size_bytes * min(rows, row_group_rows(width, _extent(file))) // rows
+
+
+def _extent(file: StoredFile) -> Extent:
+    return Extent(file.rows or 0, file.text_bytes)
 
 
 def _check_cost(files: Sequence[StoredFile], *, columns: int, width: int) -> None:
     for file in files:
-        groups = -(-(file.rows or 0) // row_group_rows(width))
+        groups = -(-(file.rows or 0) // row_group_rows(width, _extent(file)))
         footer = groups * width * FOOTER_BYTES_PER_CHUNK
         column = _group_bytes(file, width) // max(width, 1)
         if footer > MAX_FOOTER_BYTES or column > MAX_FETCHED_BYTES:

@@ -5,19 +5,19 @@ Apply fills within a part, and what is missing at its beginning from the note. T
 same rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 from polars import selectors as cs
+from polars.io.plugins import register_io_source
 
 from gristmill.domain.column import Column
-from gristmill.errors import MemoryLimit
-from gristmill.processors.columns import MIB, RESTING, exactly, memory_of, strips, together
+from gristmill.processors.columns import BATCH_CELLS, exactly, strips, together
 from gristmill.processors.contract import ROW
+from gristmill.processors.fresh import fresh
 
-FILLED_BYTES = MIB
-ROW_BYTES = 64
-"""What filling a column takes at most, and of a short table for each row: 300 columns took 275 MiB, 500 over 384."""
+SIDE_BY_SIDE = 32
+"""Columns up to which Polars fills them itself: each on a way of its own, for about 1 MiB. 500 took over 384."""
 
 
 def look(frame: pl.LazyFrame, columns: Sequence[Column], width: int) -> tuple[pl.DataFrame, int, tuple[int, ...]]:
@@ -54,20 +54,6 @@ def _look(frame: pl.LazyFrame, names: Sequence[str]) -> tuple[pl.DataFrame, int,
     return last, rows, gaps
 
 
-def check_memory(columns: int, *, rows: int, width: int) -> None:
-    """Raises MemoryLimit where so many columns with gaps can't be filled side by side in this process.
-
-    Polars fills each on a way of its own, with some thousand rows before and behind it.
-    """
-    budget = memory_of(width)
-    need = RESTING + columns * min(FILLED_BYTES, rows * ROW_BYTES)
-    if need > budget:
-        raise MemoryLimit(
-            f"To fill {columns} columns that miss values forward takes about {need // MIB} MiB, and a job may take "
-            f"about {budget // MIB}. What helps: fewer `columns` in each of more jobs, or a larger EXECUTOR_MEMORY_MB"
-        )
-
-
 def carried(parts: pl.DataFrame) -> pl.DataFrame:
     """Of the notes of all parts, in their order: what each part begins with, by its first row."""
     return parts.select(exactly(ROW), cs.exclude(ROW).forward_fill().shift(1))
@@ -80,6 +66,8 @@ def fill(frame: pl.LazyFrame, begins: pl.DataFrame) -> pl.LazyFrame:
     names = begins.columns[1:]
     if not names:
         return frame
+    if len(names) > SIDE_BY_SIDE:
+        return _carry(frame, begins)
     schema = frame.collect_schema()
     filled = frame.with_columns(present(exactly(name), schema[name]).forward_fill().alias(name) for name in names)
     starts = begins.get_column(ROW)
@@ -94,6 +82,44 @@ def fill(frame: pl.LazyFrame, begins: pl.DataFrame) -> pl.LazyFrame:
         )
 
     return filled.map_batches(begin, streamable=True)
+
+
+def _carry(frame: pl.LazyFrame, begins: pl.DataFrame) -> pl.LazyFrame:
+    """As `fill`, batch after batch: what is held beside a batch is one row of the last values."""
+    schema = frame.collect_schema()
+
+    def batches(
+        wanted: list[str] | None, predicate: pl.Expr | None, rows: int | None, _size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        chosen = list(schema) if wanted is None else wanted
+        for batch in _carried_on(frame.select(cs.by_name(*dict.fromkeys([*chosen, ROW]))), begins, rows):
+            asked = batch.select(cs.by_name(*chosen))
+            yield asked if predicate is None else asked.filter(predicate)
+
+    return register_io_source(batches, schema=schema)
+
+
+def _carried_on(frame: pl.LazyFrame, begins: pl.DataFrame, rows: int | None) -> Iterator[pl.DataFrame]:
+    schema = frame.collect_schema()
+    names = [name for name in begins.columns[1:] if name in schema]
+    filled = [present(exactly(name), schema[name]).forward_fill() for name in names]
+    held = [fresh(exactly(name), schema[name]).alias(name) for name in names]
+    last: pl.DataFrame | None = None
+    size = max(1, BATCH_CELLS // 2 // len(schema))
+    read = frame if rows is None else frame.head(rows)
+    for batch in read.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
+        if batch.height:
+            before = _beginning(batch, begins.select(cs.by_name(ROW, *names))) if last is None else last
+            whole = pl.concat([before, batch]).with_columns(filled)
+            last = whole.tail(1).with_columns(held)
+            yield whole.slice(1)
+
+
+def _beginning(batch: pl.DataFrame, begins: pl.DataFrame) -> pl.DataFrame:
+    """A row of the values before a batch, null in what is not carried on."""
+    place = int(begins.get_column(ROW).search_sorted(batch.get_column(ROW)[0], side="right")) - 1
+    nothing = pl.DataFrame([pl.Series(name, [None], kind) for name, kind in batch.schema.items()])
+    return nothing.with_columns(begins.drop(ROW).slice(place, 1).get_columns()) if place >= 0 else nothing
 
 
 def present(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:

@@ -152,11 +152,6 @@ def width_of(memory: int) -> int:
     return max(1, (memory - RESTING) // (COPIES * BATCH_ROWS * 8))
 
 
-def memory_of(width: int) -> int:
-    """The bytes of an executor that looks at so many columns together."""
-    return RESTING + width * COPIES * BATCH_ROWS * 8
-
-
 def together(columns: Sequence[Column], width: int) -> list[tuple[Column, ...]]:
     """The columns in groups that are looked at together, in their order. No columns are one group: of no columns."""
     groups: list[list[Column]] = [[]]

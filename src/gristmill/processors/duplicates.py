@@ -3,29 +3,32 @@
 Rows are compared by two seeded 64-bit hashes, 128 bits together: among 10^9 different rows the chance that any two are
 taken for one is below 10^-20. Null equals null, NaN equals NaN, 0.0 equals -0.0.
 
-Memory is bounded: a pass keeps the rows whose first hash is below a bound, and lowers the bound when they get too
-many. What lies above is for the next pass. The rows to drop are one bit for each row of the dataset.
+Memory is bounded: columns are hashed group by group into two running hashes of each row of a part, so that no row is
+in memory whole; a pass keeps the rows whose first hash is below a bound, and lowers the bound when they get too many.
+What lies above is for the next pass. The rows to drop are one bit for each row of the dataset.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from msgspec import Meta
-from polars import selectors as cs
 
 from gristmill.domain.column import Column
-from gristmill.processors.columns import Family, batches, resolve
+from gristmill.processors.columns import Family, batches, exactly, resolve, together
 from gristmill.processors.contract import ROW
 
 KEPT_ROWS = 1_572_864
 """Different rows that one pass keeps: 38 MiB of hashes and row numbers, some 160 bytes a row while they are sorted."""
+HASHED_ROWS = 4096
+"""Rows that are hashed at a time: few, as texts may be long."""
 
 _SEEDS = (0x67726973, 0x6D696C6C)
+_STEP = np.uint64(0x9E3779B97F4A7C15)
 _COMPARABLE = frozenset(Family)
 Unsigned = npt.NDArray[np.uint64]
 Bits = npt.NDArray[np.uint8]
@@ -49,7 +52,7 @@ class DropDuplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 class DuplicatePlan(msgspec.Struct, frozen=True, tag="duplicates"):
     """`start`: first hashes below are done, and the rows to drop among them are in `drops`."""
 
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     keep: Keep
     kept_rows: int
     start: int = 0
@@ -87,15 +90,15 @@ class DuplicateFitted(msgspec.Struct, frozen=True, tag="duplicates_fitted"):
 
 def plan(step: DropDuplicates, columns: Sequence[Column], pointer: str) -> DuplicatePlan:
     chosen = resolve(columns, step.subset, pointer=f"{pointer}/subset", families=_COMPARABLE)
-    return DuplicatePlan(tuple(column.name for column in chosen), step.keep, KEPT_ROWS)
+    return DuplicatePlan(chosen, step.keep, KEPT_ROWS)
 
 
-def partial(frame: pl.LazyFrame, plan: DuplicatePlan) -> tuple[DuplicateState, int]:
-    """The state of one part, and its rows."""
+def partial(frame: pl.LazyFrame, plan: DuplicatePlan, width: int) -> tuple[DuplicateState, int]:
+    """The state of one part, and its rows. So many columns are looked at together."""
     held, waiting, rows = [_empty(plan)], 0, 0
-    for batch in batches(frame, plan.columns):
-        rows += batch.height
-        fresh = _below(_hashed(batch, plan), held[0].bound)
+    for hashed in _hashed(frame, plan, width):
+        rows += len(hashed.rows)
+        fresh = _below(_open(hashed, plan), held[0].bound)
         waiting += len(fresh.first)
         held.append(fresh)
         # Each sort goes over all that is held, so it waits for a good number of new ones.
@@ -125,7 +128,7 @@ def finish(plan: DuplicatePlan, state: DuplicateState) -> DuplicateFitted | Dupl
     drops = _union([plan.drops, state.drops])
     if state.bound is not None:
         return msgspec.structs.replace(plan, start=state.bound, drops=drops)
-    return DuplicateFitted(plan.columns, plan.keep, drops)
+    return DuplicateFitted(tuple(column.name for column in plan.columns), plan.keep, drops)
 
 
 def apply(frame: pl.LazyFrame, fitted: DuplicateFitted) -> pl.LazyFrame:
@@ -171,13 +174,42 @@ def _empty(plan: DuplicatePlan) -> DuplicateState:
     return DuplicateState(plan.keep, plan.kept_rows, None, none, none, none, np.empty(0, dtype=np.bool_), _NO_BITS)
 
 
-def _hashed(batch: pl.DataFrame, plan: DuplicatePlan) -> DuplicateState:
-    seen = batch.select(cs.by_name(*plan.columns))
-    first, second = (seen.hash_rows(seed).to_numpy() for seed in _SEEDS)
-    open_ = first >= np.uint64(plan.start)
-    rows = batch.get_column(ROW).to_numpy()[open_]
+class _Hashed(NamedTuple):
+    """Two hashes of each of some rows, and the rows' numbers."""
+
+    first: Unsigned
+    second: Unsigned
+    rows: Unsigned
+
+
+def _hashed(frame: pl.LazyFrame, plan: DuplicatePlan, width: int) -> Iterator[_Hashed]:
+    """The rows of a part batch by batch; with more columns than fit together, all batches are held until the last."""
+    *before, last = together(plan.columns, width)
+    held: list[_Hashed] = []
+    for group in before:
+        held = list(_added(frame, group, held))
+    yield from _added(frame, last, held)
+
+
+def _added(frame: pl.LazyFrame, group: Sequence[Column], held: Sequence[_Hashed]) -> Iterator[_Hashed]:
+    """Running hashes with those of further columns. They are polynomials of the hashes of the groups."""
+    names = [column.name for column in group]
+    for ordinal, batch in enumerate(batches(frame, names, HASHED_ROWS)):
+        seen = batch.select(map(exactly, names))
+        first, second = (seen.hash_rows(seed).to_numpy() for seed in _SEEDS)
+        if held:
+            known = held[ordinal]
+            yield _Hashed(known.first * _STEP + first, known.second * _STEP + second, known.rows)
+        else:
+            yield _Hashed(first, second, batch.get_column(ROW).to_numpy())
+
+
+def _open(hashed: _Hashed, plan: DuplicatePlan) -> DuplicateState:
+    """The rows that no pass before has settled."""
+    open_ = hashed.first >= np.uint64(plan.start)
+    first, second, rows = (one[open_] for one in hashed)
     many = np.zeros(len(rows), dtype=np.bool_)
-    return DuplicateState(plan.keep, plan.kept_rows, None, first[open_], second[open_], rows, many, _NO_BITS)
+    return DuplicateState(plan.keep, plan.kept_rows, None, first, second, rows, many, _NO_BITS)
 
 
 def _below(state: DuplicateState, bound: int | None) -> DuplicateState:

@@ -222,17 +222,13 @@ def merge(states: Sequence[FillState]) -> FillState:
     )
 
 
-def finish(plan: FillPlan, state: FillState, *, rows: int, width: int) -> FillFitted | FillPlan:
-    """The fitted step, or the plan of the next pass. The dataset has so many rows; `width` columns fit together.
-
-    Raises MemoryLimit where the columns can't be filled in this process.
-    """
+def finish(plan: FillPlan, state: FillState) -> FillFitted | FillPlan:
+    """The fitted step, or the plan of the next pass."""
     names = tuple(column.name for column in plan.columns)
     if plan.strategy is Strategy.DROP:
         return FillFitted(plan.strategy, names, dropped=state.dropped)
     if state.parts is not None:
         gaps = [name for name, missing in zip(names, state.missing, strict=True) if missing]
-        carrying.check_memory(len(gaps), rows=rows, width=width)
         return FillFitted(plan.strategy, names, begins=carrying.carried(state.parts.select(cs.by_name(ROW, *gaps))))
     if not plan.spreads:
         pairs = zip(plan.columns, state.frequencies, strict=True)

@@ -57,6 +57,8 @@ class Plan(Planned, frozen=True, kw_only=True):
     @property
     def looks(self) -> int:
         match self.steps[0] if self.steps else None:
+            case DuplicatePlan() as step:
+                return len(together(step.columns, self.width))
             case FillPlan() as step:
                 return len(together(filling.looked_at(step), self.width))
             case ScalePlan() as step:
@@ -273,7 +275,7 @@ def _ahead(plan: Plan) -> Plan:
 def _partial(frame: pl.LazyFrame, step: StepPlan, width: int) -> State:
     match step:
         case DuplicatePlan():
-            return State(*duplicates.partial(frame, step))
+            return State(*duplicates.partial(frame, step, width))
         case FillPlan():
             return State(*filling.partial(frame, step, width))
         case ClipPlan():
@@ -335,7 +337,7 @@ def _advance(plan: Plan, state: StepState) -> Plan:
         case DuplicatePlan(), DuplicateState():
             found: StepFitted | StepPlan = duplicates.finish(step, state)
         case FillPlan(), FillState():
-            found = filling.finish(step, state, rows=plan.rows or 0, width=plan.width)
+            found = filling.finish(step, state)
         case ClipPlan(), ClipState():
             found = clipping.finish(step, state)
         case ScalePlan(), ScaleState():

@@ -11,7 +11,7 @@ import polars as pl
 from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
 from gristmill.domain.manifest import JSON, part_name
-from gristmill.domain.output import OnProgress, Output, OutputFormat
+from gristmill.domain.output import Extent, OnProgress, Output, OutputFormat
 from gristmill.errors import BadData, InternalError, MemoryLimit
 from gristmill.processors import forms, naming
 from gristmill.processors.columns import MIB, RESTING, width_of
@@ -26,13 +26,19 @@ MEMORY = 512 * MIB
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Some of a dataset's rows, in order: what makes a frame, not read yet, and how many rows it has.
+    """Some of a dataset's rows, in order: what makes a frame, not read yet, how many rows it has, and what their texts
+    take in memory (0: not known).
 
     A frame that was read keeps the footer of its file (20 MiB of 32,000 column chunks), so each look makes its own.
     """
 
     scan: Callable[[], pl.LazyFrame]
     rows: int
+    text_bytes: int = 0
+
+    @property
+    def extent(self) -> Extent:
+        return Extent(self.rows, self.text_bytes)
 
 
 class Other(msgspec.Struct, frozen=True):
@@ -187,10 +193,11 @@ def _apply(
     columns: tuple[Column, ...] | None = None
     written = 0
     # Of a wide table, what is to be done with one part takes megabytes: where parts become files, one after the other.
+    densest = max((part.extent for part in parts), key=lambda extent: extent.text_bytes / max(1, extent.rows))
     for name, table in _tables(processor, plan, fitted, _numbered(parts, counter)):
         if columns is None:
             columns = tuple(Column(column, str(kind)) for column, kind in table.collect_schema().items())
-        written += output.table(form.named(name), forms.shaped(table, params), form)
+        written += output.table(form.named(name), forms.shaped(table, params), form, extent=densest)
     return (rows, ()) if columns is None else (written, columns)
 
 

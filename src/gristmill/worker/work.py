@@ -25,7 +25,7 @@ from gristmill.domain.manifest import (
     original_key,
 )
 from gristmill.domain.outcome import Completed
-from gristmill.domain.output import OnProgress
+from gristmill.domain.output import Extent, OnProgress
 from gristmill.domain.source import DocumentSource
 from gristmill.errors import BadData, GristmillError, InputFailed, InternalError, MemoryLimit, NotFound, Snooze
 from gristmill.ingest.options import IngestOptions, Limits
@@ -129,8 +129,9 @@ class Workbench:
         key = original_key(str(dataset.id))
         if dataset.derived:
             output = ObjectOutput(self._store, self._loop, bucket, dataset_prefix(str(dataset.id)))
-            frames = [part.scan() for part in self._parts(dataset, whole=True)]
-            output.table(ORIGINAL, pl.concat(frames, how="vertical"))
+            parts = self._parts(dataset, whole=True)
+            extent = Extent(sum(part.rows for part in parts), sum(part.text_bytes for part in parts))
+            output.table(ORIGINAL, pl.concat([part.scan() for part in parts], how="vertical"), extent=extent)
             (stored,) = output.files
             return msgspec.structs.replace(dataset, sha256=stored.sha256, size_bytes=stored.size_bytes)
         if dataset.source is not None and not self._wait(self._is_there(bucket, key, dataset.size_bytes)):
@@ -216,8 +217,10 @@ class Workbench:
         files = _files(dataset)
         if whole and _is_small(files, columns=len(dataset.columns)):
             tables = zip(load(self._store, stored.bucket, files), files, strict=True)
-            return [Part(table.lazy, file.rows or 0) for table, file in tables]
-        return [Part(partial(scan, self._settings, stored.bucket, file), file.rows or 0) for file in files]
+            return [Part(table.lazy, file.rows or 0, file.text_bytes) for table, file in tables]
+        return [
+            Part(partial(scan, self._settings, stored.bucket, file), file.rows or 0, file.text_bytes) for file in files
+        ]
 
 
 class Throttled:
