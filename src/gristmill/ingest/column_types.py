@@ -288,7 +288,7 @@ def _doubt(evidence: _Evidence) -> str | None:
     if any(kind in evidence.alive for kind in dates.EITHER_ORDER):
         return "its dates may have the day or the month first; it is kept as text (date_order says)"
     if evidence.either_decimal:
-        return "its numbers may have decimals or thousands; it is kept as text (decimal says)"
+        return "its numbers may have decimals or thousands; it is kept as text (the option decimal says)"
     if len(evidence.signs) > 1 and not evidence.alive:
         return "its numbers have different signs of currency or percent; it is kept as text"
     return None
