@@ -239,6 +239,8 @@ def test_run_stays_up_and_ends_with_nothing_left(environment: dict[str, str], tm
     with running(sources, env, log) as process:
         wait_for(lambda: f"http://127.0.0.1:{port}/docs" in log.read_text(), log)
         assert answers(f"http://127.0.0.1:{port}/health/ready")
+        wait_for(lambda: f"--plot --url http://127.0.0.1:{port}\n" in log.read_text(), log)
+        assert "setup plugin" not in log.read_text(), "what nobody can use"
         before = psutil.Process(process.pid).children(recursive=True)
         assert len(before) >= 2
         if reload:

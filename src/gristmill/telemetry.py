@@ -49,6 +49,11 @@ from typing import Literal
 
 import structlog
 
+# Their lines at "info" carry request paths and keys, or nothing; what matters of them is in our own events.
+NOISY = (
+    *("botocore", "aiobotocore", "aioboto3", "urllib3", "httpx", "httpcore", "asyncio"),
+    "alembic.runtime.plugins",
+)
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -84,8 +89,7 @@ def configure_logging(level: str, style: Literal["console", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
-    # Their lines at "info" carry request paths and keys; what matters of them is in our own events.
-    for noisy in ("botocore", "aiobotocore", "aioboto3", "urllib3", "httpx", "httpcore", "asyncio"):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
