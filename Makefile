@@ -24,6 +24,10 @@ unexport PYTHONHOME
 # For the programs below, when given to make: RELOAD=1, m="...".
 export RELOAD m
 export UV_PROJECT_ENVIRONMENT := .venv
+# Behind a proxy that opens TLS, whom the system trusts is whom uv has to trust; it knows its own list alone otherwise.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),)
+export UV_SYSTEM_CERTS ?= true
+endif
 
 .PHONY: help setup demo test check lint format types contracts drift docs run api worker migrate migration bench bench-queue bench-data bench-api up down \
 	reset doctor clean

@@ -143,6 +143,31 @@ def test_keys_are_made_listed_and_revoked(environment: dict[str, str]) -> None:
     assert gristmill("keys", "revoke", parts[0], env=environment).returncode == 1
 
 
+def test_it_is_told_before_the_last_admins_key_expires(environment: dict[str, str]) -> None:
+    def found() -> dict[str, Any]:
+        told = json.loads(gristmill("doctor", "--json", env=environment).stdout)
+        keys: dict[str, Any] = next(finding for finding in told if finding["name"] == "API keys")
+        return keys
+
+    def create(*more: str) -> str:
+        made = gristmill("keys", "create", "--owner", "root", *more, env=environment)
+        return made.stdout.split("_")[1]
+
+    create()
+    assert (found()["well"], "none has the scope admin" in found()["seen"]) == (True, True)
+    ending = create("--scope", "admin", "--days", "3")
+    told = found()
+    assert told["well"] is False
+    assert f"the last admin's, {ending}, expires 20" in told["seen"]
+    assert told["mend"] == "gristmill keys create --owner NAME --scope admin"
+    assert f"{ending} is the last key with the scope admin" in gristmill("keys", "list", env=environment).stderr
+    create("--scope", "admin", "--days", "90")
+    assert (found()["well"], "valid until 20" in found()["seen"]) == (True, True)
+    create("--scope", "admin")
+    assert (found()["well"], "valid for ever" in found()["seen"]) == (True, True)
+    assert gristmill("keys", "list", env=environment).stderr.count("last key") == 0
+
+
 def test_migrate_makes_sure_of_the_bootstrap_key(environment: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "new.env"
     gristmill("secrets", "--file", str(file), env={})
@@ -214,6 +239,8 @@ def test_run_stays_up_and_ends_with_nothing_left(environment: dict[str, str], tm
     with running(sources, env, log) as process:
         wait_for(lambda: f"http://127.0.0.1:{port}/docs" in log.read_text(), log)
         assert answers(f"http://127.0.0.1:{port}/health/ready")
+        wait_for(lambda: f"--plot --url http://127.0.0.1:{port}\n" in log.read_text(), log)
+        assert "setup plugin" not in log.read_text(), "what nobody can use"
         before = psutil.Process(process.pid).children(recursive=True)
         assert len(before) >= 2
         if reload:

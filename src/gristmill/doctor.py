@@ -5,15 +5,17 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
 
 from gristmill.db.engine import Database
 from gristmill.db.fence import standing
-from gristmill.db.keys import keys_exist
+from gristmill.db.keys import keys_exist, list_keys
 from gristmill.db.migrations import current_revision, head_revision
 from gristmill.db.workers import count_workers
+from gristmill.domain.key import last_admin
 from gristmill.domain.role import Role
 from gristmill.errors import DatabaseUnavailable, GristmillError
 from gristmill.objects import ObjectStore
@@ -118,11 +120,35 @@ async def _buckets(store: ObjectStore, settings: Settings) -> Finding:
 
 async def _keys(database: Database, settings: Settings) -> Finding:
     if await keys_exist(database):
-        return _good("API keys", "every request needs one")
+        return await _last_admin(settings)
     if settings.loopback_only:
         return _good("API keys", f"none: the API answers on {settings.api_host} only")
     mend = "gristmill keys create --owner NAME, or listen on 127.0.0.1"
     return _bad("API keys", f"none, and API_HOST is {settings.api_host}", mend=mend)
+
+
+async def _last_admin(settings: Settings) -> Finding:
+    """Whether somebody is an admin for some while yet. Looked at as who owns the tables; nobody else sees all keys."""
+    asked = "every request needs one"
+    try:
+        async with Database.open(settings.for_migration()) as owning:
+            last = last_admin(use.key for use in await list_keys(owning))
+    except asyncpg.InsufficientPrivilegeError:
+        return _good("API keys", f"{asked}; until when they are valid, this login may not see")
+    if last is None:
+        return _good("API keys", f"{asked}; none has the scope admin")
+    if not last.ends_soon or last.expires_at is None:
+        return _good("API keys", f"{asked}; the last admin's is valid {_until(last.expires_at)}")
+    mend = "gristmill keys create --owner NAME --scope admin"
+    return _bad("API keys", f"{asked}; the last admin's, {last.key_id}, {_ends(last.expires_at)}", mend=mend)
+
+
+def _until(at: datetime | None) -> str:
+    return "for ever" if at is None else f"until {at:%Y-%m-%d}"
+
+
+def _ends(at: datetime) -> str:
+    return f"{'expired' if at <= datetime.now(UTC) else 'expires'} {at:%Y-%m-%d %H:%M} UTC"
 
 
 async def _workers(database: Database) -> Finding:

@@ -9,6 +9,7 @@ their own, whose figures travel to the supervisor with their answers.
 """
 
 import asyncio
+import math
 import threading
 import time
 from bisect import bisect_left, bisect_right
@@ -186,6 +187,21 @@ REQUESTS = _counter("http_requests_total", "Requests by operation and class of s
 REQUEST_SECONDS = _seconds(
     "http_request_seconds", "From a request to the end of its answer, waiting and streaming included.", "operation"
 )
+KEY_CHECKS = _counter(
+    "key_checks_total",
+    "Requests where a key is needed, by what its check came to: ok, missing, unknown, wrong_secret, expired, revoked, "
+    "lacks_scope. Why a key is refused is looked up once a minute.",
+    "outcome",
+)
+KEY_OUTCOMES = ("ok", "missing", "unknown", "wrong_secret", "expired", "revoked", "lacks_scope")
+for _outcome in KEY_OUTCOMES:
+    KEY_CHECKS.labels(_outcome)  # told from the start: a rate over what appears later misses its first values
+ADMIN_ENDS = _gauge(
+    "admin_keys_expire_timestamp_seconds",
+    "When the last API key with the scope admin expires, in seconds since 1970; +Inf: never; NaN: no admin asked for "
+    "anything yet.",
+)
+ADMIN_ENDS.set(math.nan)
 UPLOADED = _counter("upload_bytes_total", "Bytes of originals that were stored and committed.")
 
 # What both do.

@@ -13,6 +13,7 @@ from gristmill.settings import Settings
 SOURCES = Path(__file__).parent
 PROGRAMS = ("api", "worker")
 ANSWER_S = 2.0
+DEFAULT_PORT = Settings.model_fields["api_port"].default
 
 
 def run_all(settings: Settings, *, reload: bool = False) -> None:
@@ -71,16 +72,22 @@ def _restart_on_changes(processes: Processes, environment: Mapping[str, str], se
         _start(processes, environment, settings)
 
 
+def _where(settings: Settings) -> str:
+    """What the command line has to be told of where we are."""
+    return "" if settings.api_port == DEFAULT_PORT else f" --url {api_url(settings)}"
+
+
 def _welcome(settings: Settings) -> str:
     url = api_url(settings)
     return f"""
 Gristmill is running; Ctrl-C stops it.
 
-  API     {url}
-  docs    {url}/docs
-  health  {url}/health/ready
+  console  {url}/        drop a file there
+  API      {url}/docs    each operation, to be tried
+  health   {url}/health/ready
 
-Try it:
+Or from a terminal:
+  gristmill submit your.csv --kind anomalies --plot{_where(settings)}
   curl -F file=@your.csv {url}/datasets
 
 """

@@ -10,6 +10,7 @@ Lines of a request or job that belongs to a trace also have its `trace_id`.
 | api.request_failed | request_id, method, route, error, frames | a defect of ours while answering (500) |
 | api.watch_failed | error, frames | a defect of ours while looking at jobs that are waited for; the next look is near |
 | key.refused | key_id, reason | a key was refused; at most once a minute for each key, unknown ones together |
+| key.last_admin_expires | key_id, days | the last admin's key expires in so many days; once an hour while admins ask |
 | key.created, key.revoked, key.rotated | key_id, asked_by | an admin did so over the API, with the key `asked_by` |
 | job.deleted | job_id, key_id | its owner removed a job |
 | dataset.deleted | dataset_id, key_id | its owner removed a dataset |
@@ -48,6 +49,11 @@ from typing import Literal
 
 import structlog
 
+# Their lines at "info" carry request paths and keys, or nothing; what matters of them is in our own events.
+NOISY = (
+    *("botocore", "aiobotocore", "aioboto3", "urllib3", "httpx", "httpcore", "asyncio"),
+    "alembic.runtime.plugins",
+)
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -83,8 +89,7 @@ def configure_logging(level: str, style: Literal["console", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
-    # Their lines at "info" carry request paths and keys; what matters of them is in our own events.
-    for noisy in ("botocore", "aiobotocore", "aioboto3", "urllib3", "httpx", "httpcore", "asyncio"):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -14,10 +14,12 @@ import pytest
 from gristmill.db.engine import Database
 from gristmill.db.keys import add_key, keys_exist, revoke_key
 from gristmill.domain.key import Scope, make_key
+from gristmill.metrics import KEY_OUTCOMES
 from gristmill.objects import ObjectStore
 from gristmill.settings import Settings
 from tests.api.queue_side import complete, make_ready
 from tests.api.serving import ROOT, Served, free_port, until
+from tests.exposition import parsed
 
 CSV = {"file": ("a.csv", b"a\n1\n")}
 READ_WRITE = (Scope.READ, Scope.WRITE)
@@ -96,6 +98,33 @@ async def test_a_key_that_is_wrong_expired_or_revoked_opens_nothing(
 
 
 @pytest.mark.usefixtures("keys_needed")
+@pytest.mark.usefixtures("keys_needed")
+async def test_checks_of_keys_are_counted_by_what_they_came_to(client: httpx.AsyncClient, database: Database) -> None:
+    """A reason is looked up once a minute for a key, and counted for every refusal."""
+
+    async def counted() -> dict[str, float]:
+        found = parsed((await client.get("/metrics", headers=bearer(reader))).raise_for_status().text)
+        return {name: found[f'gristmill_key_checks_total{{outcome="{name}"}}'] for name in KEY_OUTCOMES}
+
+    reader = await token(database, "prometheus", Scope.READ)
+    good = await token(database, "ann")
+    gone = await token(database, "ann", expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    ended = await token(database, "ann")
+    await revoke_key(database, ended.split("_")[1])
+    before = await counted()
+    for key in (good, gone, gone, ended, good[:-1] + ("a" if good[-1] != "a" else "b"), f"gm_{'a' * 12}_{'b' * 43}"):
+        await client.get("/jobs", headers=bearer(key))
+    await client.get("/jobs", headers={"Authorization": "Basic nonsense"})
+    await client.get("/jobs")
+    await client.post("/queue/pause", headers=bearer(good))
+    after = await counted()
+    grown = {name: after[name] - before[name] for name in KEY_OUTCOMES}
+    # One more that is ok: the look before.
+    assert grown == {
+        "ok": 2, "missing": 1, "unknown": 2, "wrong_secret": 1, "expired": 2, "revoked": 1, "lacks_scope": 1,
+    }  # fmt: skip
+
+
 async def test_a_scope_allows_what_it_says(client: httpx.AsyncClient, database: Database) -> None:
     reader = bearer(await token(database, "ann", Scope.READ))
     writer = bearer(await token(database, "ann", Scope.WRITE))

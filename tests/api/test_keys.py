@@ -2,6 +2,7 @@
 himself out without knowing.
 """
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +18,7 @@ from gristmill.db.engine import Database
 from gristmill.db.keys import add_key, keys_exist
 from gristmill.domain.key import Scope, make_key
 from tests.api.serving import Served, until
+from tests.exposition import parsed
 
 DAY = timedelta(days=1)
 # Everything that is kept, as text.
@@ -250,6 +252,35 @@ async def test_the_audit_trail_says_which_admin_did_it(admin: httpx.AsyncClient,
         ("key.created", new["id"]),
         ("key.revoked", told["id"]),
     ]
+
+
+async def test_it_is_told_before_nobody_is_an_admin_any_more(
+    admin: httpx.AsyncClient, database: Database, served: Served
+) -> None:
+    """In the log and as a metric: when an admin asks, and anew when keys have changed. Nothing while one never ends."""
+
+    async def end() -> float:
+        found = parsed((await admin.get("/metrics")).raise_for_status().text)
+        return found["gristmill_admin_keys_expire_timestamp_seconds"]
+
+    async with database.driver() as driver:
+        others = "UPDATE api_keys SET revoked_at = now() WHERE id <> $1 AND revoked_at IS NULL"
+        await driver.execute(others, own_id(admin))
+        ending = "UPDATE api_keys SET expires_at = now() + interval '3 days' WHERE id = $1 RETURNING expires_at"
+        soon = await driver.fetchval(ending, own_id(admin))
+    await made(admin, scopes=["read"], expires_at="2099-01-01T00:00:00Z")
+    told = served.logged().count("key.last_admin_expires")
+    assert await end() == pytest.approx(soon.timestamp())
+    lines = [line for line in served.logged().splitlines() if "key.last_admin_expires" in line]
+    assert len(lines) == told + 1
+    assert own_id(admin) in lines[-1]
+    assert "3.0" in lines[-1]
+    await end()
+    assert served.logged().count("key.last_admin_expires") == told + 1, "once an hour"
+    lasting = await made(admin, owner="root", scopes=["admin"])
+    assert await end() == math.inf
+    (await admin.post(f"/keys/{lasting['id']}/revoke")).raise_for_status()
+    assert await end() == pytest.approx(soon.timestamp())
 
 
 async def test_the_client_keeps_keys(admin: httpx.AsyncClient, served: Served) -> None:

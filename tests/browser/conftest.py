@@ -14,6 +14,7 @@ from gristmill.settings import load_settings
 from tests.browser.watched import Watched, watching
 from tests.databases import made
 from tests.e2e.system import System, running_system
+from tests.worker.dropped_in import dropped_in
 
 # The names that it has in distributions; `CHROMIUM` names another one.
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -56,7 +57,8 @@ async def system(
 ) -> AsyncIterator[System]:
     """One API and worker for all tests here. Named after the browser: without one nothing is started."""
     assert browser.is_connected()
-    async with running_system(pages_environment, tmp_path_factory.mktemp("console")) as running:
+    folder = tmp_path_factory.mktemp("console")
+    async with running_system({**pages_environment, **dropped_in(folder / "dropped")}, folder) as running:
         yield running
 
 

@@ -10,6 +10,7 @@ from playwright.async_api import Locator, Page, ViewportSize
 from tests.e2e.system import System
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]}
 SHOTS = Path(__file__).parent / "screenshots"
 # As a worker would: the job runs, and says how far it is.
@@ -21,6 +22,12 @@ WHERE id = $1
 FAIL = """
 UPDATE jobs SET status = 'failed', finished_at = now(), lease = NULL, lease_expires_at = NULL, worker_id = NULL,
     error = $2
+WHERE id = $1
+"""
+
+GIVE_BACK = """
+UPDATE jobs SET status = 'pending', attempt = 0, started_at = NULL, lease = NULL, lease_expires_at = NULL,
+    worker_id = NULL, progress = NULL
 WHERE id = $1
 """
 
@@ -56,9 +63,10 @@ async def readable(view: Page, place: str) -> None:
     assert found.violations_count == 0, f"{place}: {found.generate_report()}"
 
 
-async def keep(view: Page, name: str) -> None:
+async def keep(view: Page, name: str, *, whole: bool = False) -> None:
+    """A picture of what is on the screen, or of the whole page, as an artefact of the tests."""
     SHOTS.mkdir(exist_ok=True)
-    await view.screenshot(path=SHOTS / f"{name}.png")
+    await view.screenshot(path=SHOTS / f"{name}.png", full_page=whole)
 
 
 async def drop(place: Locator, name: str, content: str) -> None:

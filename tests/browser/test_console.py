@@ -3,58 +3,74 @@
 import json
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from gristmill.db.engine import Database
 from gristmill.db.keys import add_key
 from gristmill.domain.key import Scope, make_key
 from gristmill.settings import load_settings
-from tests.browser.console import PHONE, keep, readable, readings, ready
+from tests.browser.console import DESKTOP, PHONE, delayed, keep, readable, readings, ready
 from tests.browser.watched import Watched, watching
 from tests.e2e.system import System, running_system
 
 FIRST_PAINT_BYTES = 100_000
 
 
+@pytest.fixture(scope="session")
 async def views(system: System) -> dict[str, str]:
     """A page of every view, each with something in it."""
     dataset_id = await ready(system, readings(), "readings.csv")
-    params: dict[str, dict[str, object]] = {
-        "anomalies": {"method": "modified_zscore", "columns": ["temperature"]},
-        "metrics": {},
-        "normalize": {"steps": [{"op": "scale", "method": "zscore", "columns": ["pressure"]}]},
+    baseline_id = await ready(system, readings(500), "baseline.csv")
+    broken = (
+        (await system.upload(b"PK\x03\x04 no workbook", "broken.xlsx", name="broken.xlsx")).raise_for_status().json()
+    )
+    params: dict[str, tuple[str, dict[str, object]]] = {
+        "anomalies": ("anomalies", {"method": "modified_zscore", "columns": ["temperature"]}),
+        "metrics": ("metrics", {"spearman": True}),
+        "drift": ("metrics", {"baseline_dataset_id": baseline_id}),
+        "normalize": ("normalize", {"steps": [{"op": "scale", "method": "zscore", "columns": ["pressure"]}]}),
+        "failed": ("misbehave", {"die": True}),
     }
-    jobs = {}
-    for kind, given in params.items():
-        jobs[kind] = (await system.submit(dataset_id, kind, **given)).raise_for_status().json()["id"]
+    jobs = {"canceled": await delayed(system, dataset_id)}
+    (await system.http.post(f"/jobs/{jobs['canceled']}/cancel")).raise_for_status()
+    for name, (kind, given) in params.items():
+        body = {"kind": kind, "dataset_id": dataset_id, "params": given, "max_attempts": 2}
+        jobs[name] = (await system.http.post("/jobs", json=body)).raise_for_status().json()["id"]
     for job_id in jobs.values():
         await system.settled(f"/jobs/{job_id}")
+    await system.settled(f"/datasets/{broken['id']}")
+    jobs["pending"] = await delayed(system, dataset_id)
     return {
         "datasets": "/#/datasets",
-        **{tab: f"/#/datasets/{dataset_id}/{tab}" for tab in ("profile", "rows", "rejects", "jobs")},
+        **{f"dataset-{tab}": f"/#/datasets/{dataset_id}/{tab}" for tab in ("profile", "rows", "rejects", "jobs")},
+        "broken": f"/#/datasets/{broken['id']}",
         "jobs": "/#/jobs",
-        **{kind: f"/#/jobs/{job_id}" for kind, job_id in jobs.items()},
+        **{name: f"/#/jobs/{job_id}" for name, job_id in jobs.items()},
         "kinds": "/#/processors",
         "form": f"/#/processors/normalize?dataset={dataset_id}",
         "queue": "/#/queue",
+        "keys": "/#/keys",
     }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_view_fits_a_phone_and_can_be_read_by_machines(
-    browser: Browser, system: System, scheme: str
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+async def test_every_view_fits_its_screen_and_can_be_read_by_machines(
+    browser: Browser, system: System, views: dict[str, str], scheme: Literal["light", "dark"], size: ViewportSize
 ) -> None:
+    """And it is kept as a picture, for people to look at."""
     async with watching(browser, system.url) as page:
-        await page.view.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        for name, path in (await views(system)).items():
-            await page.view.set_viewport_size(PHONE)
+        await page.view.emulate_media(color_scheme=scheme)
+        await page.view.set_viewport_size(size)
+        for name, path in views.items():
             await page.view.goto(path)
             await expect(page.view.get_by_role("heading", level=1)).to_be_visible()
             await expect(page.view.get_by_text("Loading…")).to_have_count(0)
-            await keep(page.view, f"phone-{name}-{scheme}")
-            await readable(page.view, name)
+            await keep(page.view, f"{'phone' if size is PHONE else 'desktop'}-{name}-{scheme}", whole=True)
+            await readable(page.view, f"{name}, {scheme}, {size}")
 
 
 async def test_the_console_is_worked_by_keys_alone(page: Watched, system: System) -> None:

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import polars as pl
+import pytest
 from playwright.async_api import Locator, expect
 
 from gristmill.db.engine import Database
-from tests.browser.console import FAIL, delayed, drawn, drop, keep, readings, ready
+from tests.browser.console import FAIL, GIVE_BACK, RUN, delayed, drawn, drop, keep, readings, ready
 from tests.browser.watched import Watched
 from tests.e2e.system import System
 
@@ -118,6 +119,111 @@ async def test_a_file_is_read_again_as_somebody_wants_it(page: Watched, system: 
     await expect(view.get_by_role("heading", level=3).first).to_contain_text("String")
 
 
+async def test_rows_are_counted_while_they_are_read(page: Watched, system: System, database: Database) -> None:
+    """Ingest is paused, so that what a worker would say can be said slowly; then a real one goes on."""
+    view = page.view
+    (await system.http.post("/queue/pause?kind=ingest")).raise_for_status()
+    try:
+        await view.goto("/")
+        await drop(view.locator(".drop"), "slowly.csv", "n\n1\n2\n3\n")
+        await expect(view.get_by_text("Waits for a worker…")).to_be_visible()
+        (job,) = (await system.http.get("/jobs", params={"kind": "ingest", "status": "pending"})).json()["items"]
+        async with database.driver() as driver:
+            progress = {"stage": "read", "done": 2, "total": 3, "unit": "rows", "seconds_left": 4}
+            await driver.execute(RUN, UUID(job["id"]), json.dumps(progress))
+            ingest = view.get_by_role("region", name="Ingest")
+            await expect(ingest).to_contain_text("2 rows of 3 (67 %)")
+            await expect(ingest.get_by_role("progressbar")).to_be_visible()
+            await driver.execute(GIVE_BACK, UUID(job["id"]))
+    finally:
+        (await system.http.post("/queue/resume?kind=ingest")).raise_for_status()
+    await expect(view.get_by_role("heading", level=1)).to_contain_text("slowly.csv ready")
+
+
+async def test_a_file_that_can_not_be_read_may_be_read_otherwise(page: Watched, system: System) -> None:
+    view = page.view
+    await view.goto("/")
+    await view.get_by_text("How to read them").click()
+    await view.get_by_label("Format").select_option("xlsx")
+    await drop(view.locator(".drop"), "table.xlsx", "a;b\n1;2\n")
+    await expect(view.get_by_role("heading", level=1)).to_contain_text("table.xlsx failed")
+    await expect(view.get_by_role("alert")).to_be_visible()
+    tabs = view.get_by_role("navigation", name="Of this dataset").get_by_role("link")
+    await expect(tabs).to_have_text(["Jobs"])
+    await view.get_by_label("Format").select_option("csv")
+    await view.get_by_role("button", name="Read again").click()
+    await expect(view.get_by_role("heading", level=1)).to_contain_text("table.xlsx ready")
+    await expect(view.get_by_role("region", name="Read as")).to_contain_text("delimitersemicolon")
+
+
+async def test_a_profile_says_what_is_odd_in_each_column(page: Watched, system: System) -> None:
+    """A gap, a value far from all others, a time that stands still for a while, and no list of what occurs once."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    lines = ["time,level,same"]
+    for row in range(400):
+        at = start + timedelta(minutes=10 * row + (390 if row > 200 else 0))
+        level = 900.0 if row == 77 else 10 + row % 7
+        lines.append(f"{at:%Y-%m-%d %H:%M},{level if row % 20 else ''},x")
+    dataset_id = await ready(system, "\n".join(lines).encode(), "odd.csv")
+    view = page.view
+    await view.goto(f"/#/datasets/{dataset_id}")
+
+    def column(name: str) -> Locator:
+        return view.get_by_role("listitem").filter(has=view.get_by_role("heading", name=re.compile(f"^{name} ")))
+
+    await expect(column("level")).to_contain_text("5.0 % missing")
+    missing = column("level").locator("meter.nulls")
+    assert await missing.evaluate("(bar) => [bar.value, bar.max]") == [20, 400]
+    await expect(column("level")).to_contain_text("far from the others: 900")
+    time = column("time")
+    for words in ("step 10 min", "largest 6 h 40 min", "1 of 399 steps differ", "every value is another"):
+        await expect(time).to_contain_text(words)
+    assert "PT" not in await time.inner_text()
+    await expect(time.get_by_role("list")).to_have_count(0)
+    await expect(column("same")).to_contain_text("always the same")
+    await column("level").get_by_role("link", name="Find anomalies").click()
+    await expect(view.get_by_label("Dataset", exact=True)).to_have_value(dataset_id)
+
+
+async def test_warnings_of_the_reading_are_told(page: Watched, system: System) -> None:
+    content = "year,café\n2020,München\n".encode("cp1252")
+    dataset_id = await ready(system, content, "warned.csv")
+    told = (await system.http.get(f"/datasets/{dataset_id}/profile")).json()["warnings"]
+    assert told
+    await page.view.goto(f"/#/datasets/{dataset_id}")
+    for text in told:
+        await expect(page.view.get_by_role("listitem").filter(has_text=text)).to_be_visible()
+
+
+async def test_drift_names_first_what_has_changed_and_against_what(page: Watched, system: System) -> None:
+    old = pl.DataFrame({"steady": [row % 10 for row in range(1000)], "moved": range(1000), "gone": range(1000)})
+    new = old.drop("gone").with_columns(
+        moved=pl.when(pl.col("moved") % 4 == 0).then(None).otherwise(pl.col("moved") + 500)
+    )
+    before, after = [await ready(system, one.write_csv().encode(), "drift.csv") for one in (old, new)]
+    job = (await system.submit(after, baseline_dataset_id=before)).raise_for_status().json()
+    await system.settled(f"/jobs/{job['id']}")
+    report = (await system.http.get(f"/jobs/{job['id']}/result")).json()["report"]
+    found = next(column for column in report["drift"]["columns"] if column["name"] == "moved")
+    view = page.view
+    await view.goto(f"/#/jobs/{job['id']}")
+    section = view.get_by_role("region", name="What has changed")
+    await expect(section).to_contain_text("1 of 2 columns changed against the baseline of 1,000 rows")
+    await expect(section).to_contain_text("Only in the baseline: gone")
+    rows = section.get_by_role("table").get_by_role("row")
+    assert (await rows.nth(1).get_by_role("cell").all_inner_texts())[1] == "large"
+    await expect(rows.nth(1)).to_contain_text(re.compile("^moved"))
+    cells = await rows.nth(1).get_by_role("cell").all_inner_texts()
+    assert float(cells[0]) == pytest.approx(found["psi"], rel=1e-3)
+    assert float(cells[2]) == pytest.approx(found["ks"]["statistic"], rel=1e-3)
+    assert cells[3:5] == ["0 %", "25 %"]
+    await expect(rows.nth(2)).to_contain_text(re.compile("^steady"))
+    figures = view.get_by_role("region", name="Figures of numbers").get_by_role("row")
+    await expect(figures.filter(has_text="moved")).to_contain_text("1,499")
+    await section.get_by_role("link", name="the baseline").click()
+    await expect(view).to_have_url(re.compile(before))
+
+
 async def test_what_is_not_exact_says_so_and_nothing_has_no_sign(page: Watched, system: System) -> None:
     """Far more distinct values than are kept, and two columns that are correlated by -0.002."""
     rows = 150_000
@@ -152,7 +258,7 @@ async def test_names_and_errors_are_text_and_nothing_else(page: Watched, system:
     view = page.view
     dialogs: list[str] = []
     view.on("dialog", lambda dialog: dialogs.append(dialog.message))
-    content = pl.DataFrame({name: [f"{EVIL} {place}" for place in range(4)] for name in HOSTILE}).write_csv()
+    content = pl.DataFrame({name: [f"{EVIL} {place}" for place in range(4)] * 2 for name in HOSTILE}).write_csv()
     await view.goto("/")
     await drop(view.locator(".drop"), f"{EVIL}.csv", content)
     await expect(view.get_by_role("heading", level=1)).to_contain_text(f"{EVIL}.csv ready")

@@ -166,6 +166,35 @@ async def test_another_admins_change_is_seen_when_asked_for(
         assert len(page.requested) == asked + 1, "one look, and nobody polls"
 
 
+async def test_it_is_told_before_the_last_admins_key_expires(
+    browser: Browser, system: System, database: Database
+) -> None:
+    """The other admins' keys are away meanwhile."""
+    async with database.driver() as driver:
+        await driver.execute("UPDATE api_keys SET revoked_at = now() WHERE revoked_at IS NULL")
+    async with with_key(browser, system, database, Scope.ADMIN) as page:
+        view = page.view
+        warning = view.get_by_role("alert").filter(has_text="nobody is an admin any more")
+        await view.goto("/#/keys")
+        await expect(row(view, "in use here")).to_be_visible()
+        await expect(warning).to_have_count(0)
+        async with database.driver() as driver:
+            await driver.execute(
+                "UPDATE api_keys SET expires_at = now() + interval '75 hours' WHERE revoked_at IS NULL"
+            )
+        await view.reload()
+        await expect(warning).to_contain_text("In 3 days nobody is an admin any more")
+        await expect(warning).to_contain_text("the tab's")
+        await view.set_viewport_size(PHONE)
+        await readable(view, "the warning")
+        await view.get_by_text("Make a key").click()
+        await view.get_by_label("Owner, whose data it reaches").fill("root")
+        await view.get_by_role("checkbox", name=re.compile("^admin")).check()
+        await view.get_by_role("button", name="Make it").click()
+        await expect(view.get_by_role("heading", name="The new key of root")).to_be_visible()
+        await expect(warning).to_have_count(0)
+
+
 async def test_who_is_no_admin_is_not_led_to_it(browser: Browser, system: System, database: Database) -> None:
     async with with_key(browser, system, database, Scope.READ, Scope.WRITE) as page:
         view = page.view

@@ -210,6 +210,35 @@ def test_run_local_makes_the_same_bytes_as_the_server(
     assert {file["name"] for file in files} == set(contents(tmp_path / "here"))
 
 
+def test_anomalies_are_drawn_in_the_terminal(live: Env, dataset: str) -> None:
+    given = ("--dataset", dataset, "-k", "anomalies", "-p", "method=iqr", "-p", 'columns=["speed"]')
+    with Terminal("submit", *given, "--plot", env=live) as terminal:
+        assert terminal.ends() == 0, terminal.said
+    assert "speed (rows on a log scale)" in terminal.said
+    assert "1 anomalies" in terminal.said
+    (job_id,) = re.findall(r"(?m)^([0-9a-f-]{36})\r?$", terminal.said)
+    drawn = gristmill("result", job_id, "--plot", env=live)
+    assert drawn.returncode == 0, drawn.stderr
+    assert "\x1b" not in drawn.stdout
+    assert {"░", "█"} <= set(drawn.stdout)
+    assert max(map(len, drawn.stdout.splitlines())) <= 80
+    other = gristmill("submit", "--dataset", dataset, "-k", "metrics", "--plot", env=live)
+    assert other.returncode == 2
+    assert "an anomalies job" in other.stderr
+
+
+def test_what_was_odd_in_the_reading_is_told_with_the_job(live: Env, tmp_path: Path) -> None:
+    """Numbers that may have a decimal comma stay text, and then there is nothing to judge."""
+    path = tmp_path / "pump.csv"
+    path.write_text("pump;bar\n" + "P1;4,196\nP2;4,201\n" * 20)
+    ended = gristmill("submit", str(path), "-k", "anomalies", "--wait", env=live)
+    assert ended.returncode == 1
+    assert "note: column 2: its numbers may have decimals or thousands" in ended.stderr
+    assert "the option decimal says" in ended.stderr
+    said = gristmill("submit", str(path), "-k", "anomalies", "--wait", "--option", "decimal=,", env=live)
+    assert said.returncode == 0, said.stderr
+
+
 def test_a_name_that_promises_another_format_is_told(live: Env, dataset: str, tmp_path: Path) -> None:
     given = ("--dataset", dataset, "-k", "anomalies", "-p", "method=zscore", "-o", str(tmp_path / "flagged.csv"))
     assert "has the bytes of anomalies.parquet" in gristmill("submit", *given, env=live).stderr

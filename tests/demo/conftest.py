@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 
 from gristmill.client import DatasetInfo
-from gristmill.demo.chart import Chart, chart
 from gristmill.demo.tour import JOBS, SPEED, birdstrikes
 from gristmill.domain.column import Column
 from gristmill.domain.output import UNKNOWN, Extent, OutputFormat
@@ -20,6 +19,7 @@ from gristmill.processors.contract import Processor, decode_params
 from gristmill.processors.metrics import Metrics
 from gristmill.processors.normalize import Normalize
 from gristmill.processors.run import Part, run
+from gristmill.shown.chart import Chart, chart
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from gristmill.demo.chart import Chart
 from gristmill.demo.tour import SPEED
+from gristmill.shown.chart import Chart
 
 from .conftest import Answers
 

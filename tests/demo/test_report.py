@@ -5,9 +5,10 @@ import io
 import pytest
 from rich.console import Console, RenderableType
 
-from gristmill.demo import report, terminal
+from gristmill.demo import report
 from gristmill.demo.run import BESIDE
 from gristmill.shown.figures import number, size
+from gristmill.shown.histogram import FLAGGED, USUAL, histogram
 
 from .conftest import Answers
 
@@ -23,7 +24,7 @@ def all_parts(answers: Answers, width: int) -> tuple[RenderableType, ...]:
         report.dataset_lines(answers.dataset, answers.reports["metrics"]),
         report.metrics_tables(answers.reports["metrics"]),
         report.anomalies_tables(answers.reports["anomalies"], answers.flagged, beside=BESIDE),
-        terminal.histogram(answers.chart, width=width),
+        histogram(answers.chart, width=width),
         report.normalize_table(answers.reports["normalize"]),
     )
 
@@ -58,9 +59,9 @@ def test_the_worst_rows_come_first(answers: Answers) -> None:
 
 
 def test_the_plot_marks_anomalies_without_colors_too(answers: Answers) -> None:
-    text = shown(terminal.histogram(answers.chart, width=80))
-    assert text.count(terminal.FLAGGED) > 50
-    assert text.count(terminal.USUAL) > 200
+    text = shown(histogram(answers.chart, width=80))
+    assert text.count(FLAGGED) > 50
+    assert text.count(USUAL) > 200
     assert f"{len(answers.chart.flagged)} anomalies" in text
 
 

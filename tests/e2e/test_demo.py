@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import signal
@@ -117,6 +118,26 @@ def test_the_demo_goes_from_nothing_to_a_picture(tmp_path: Path) -> None:
     assert len(picture) > 10_000
     tables = [line for line in said.splitlines() if not line.startswith(("Picture", str(tmp_path)))]
     assert max(len(line) for line in tables) <= 80
+
+
+def test_the_demo_answers_programs_with_one_document(tmp_path: Path) -> None:
+    """Standard output is JSON and nothing else; all that is for people goes to standard error."""
+    command = [sys.executable, "-m", "gristmill", "demo", "--json"]
+    folders = ("--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"))
+    ended = subprocess.run([*command, *folders], cwd=tmp_path, capture_output=True, check=False, timeout=LIMIT_S)
+    embedded.reset(tmp_path / "data")
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert ended.stdout.count(b"\n") == 1
+    told = json.loads(ended.stdout)
+    assert (told["dataset"]["status"], told["dataset"]["rows_loaded"]) == ("ready", 10_000)
+    assert told["reports"]["metrics"]["rows"] == 10_000
+    assert told["reports"]["anomalies"]["rows_flagged"] > 0
+    assert told["reports"]["normalize"]["rows_dropped"] == 24
+    assert {file["kind"] for file in told["files"]} == {"metrics", "anomalies", "normalize"}
+    for file in told["files"]:
+        content = Path(file["path"]).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file["size_bytes"], file["sha256"])
+    assert "Picture: " in ended.stderr.decode()
 
 
 def test_a_dead_worker_is_told_in_one_message(tmp_path: Path) -> None:

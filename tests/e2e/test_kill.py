@@ -6,10 +6,13 @@ from contextlib import aclosing
 from pathlib import Path
 from uuid import UUID
 
+import httpx
 import pytest
 
 from gristmill.db.rows import JobRow
 from gristmill.domain.job import JobStatus
+from tests.e2e.system import free_port
+from tests.exposition import parsed
 from tests.proxy import FaultProxy
 from tests.worker.rig import Bench, numbers, running, until
 
@@ -41,11 +44,15 @@ async def test_a_killed_worker_costs_one_attempt_and_nothing_else(
     async with running({**environment, "S3_ENDPOINT_URL": proxy.url}, tmp_path) as doomed:
         await until_some_result_is_stored(bench, job_id)
         proxy.freeze()
-        async with running(environment, tmp_path) as heir:
+        port = free_port()
+        async with running({**environment, "METRICS_PORT": str(port)}, tmp_path) as heir:
             assert (await bench.look(job_id)).attempt == 1, "a live job is not stolen"
             doomed.signal(signal.SIGKILL)
             row = await bench.until_status(job_id, JobStatus.COMPLETED)
             assert [event["lease"] for event in heir.events("job.rescued")], "the heir took the job back"
+            async with httpx.AsyncClient() as scraper:
+                found = parsed((await scraper.get(f"http://127.0.0.1:{port}/metrics")).raise_for_status().text)
+            assert found['gristmill_jobs_rescued_total{status="pending"}'] >= 1
             await bench.until_clean(dataset_id, job_id)
     await assert_completed_once(bench, row, attempt=2)
 

@@ -14,7 +14,7 @@ from gristmill.ingest.options import IngestOptions
 from tests.ingest.folder import Load
 
 D, T = dt.date, dt.datetime
-EITHER_DECIMAL = "column 1: its numbers may have decimals or thousands; it is kept as text (decimal says)"
+EITHER_DECIMAL = "column 1: its numbers may have decimals or thousands; it is kept as text (the option decimal says)"
 EITHER_ORDER = "column 1: its dates may have the day or the month first; it is kept as text (date_order says)"
 MIXED_SIGNS = "column 1: its numbers have different signs of currency or percent; it is kept as text"
 BRACKETS = "column 1: numbers in brackets are read as negative"

@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
+from prometheus_client import generate_latest
 
+from gristmill import metrics
 from gristmill.db import claims, outcomes
 from gristmill.db.engine import Database
 from gristmill.db.outcomes import Ending
@@ -19,6 +21,7 @@ from gristmill.settings import Settings
 from gristmill.worker.attempt import Attempt, Attempts, StopReason
 from gristmill.worker.cleaner import Cleaner
 from gristmill.worker.completer import Completer
+from tests.exposition import parsed
 from tests.proxy import FaultProxy
 from tests.worker.rig import Bench, ingested
 
@@ -149,14 +152,22 @@ async def test_outcomes_wait_for_a_database_that_is_away(
     assert (await bench.look(job.id)).status is JobStatus.COMPLETED
 
 
+def leases_lost(kind: str) -> float:
+    """How many this process tells of."""
+    found = parsed(generate_latest(metrics.REGISTRY).decode())
+    return found.get(f'gristmill_leases_lost_total{{kind="{kind}"}}', 0)
+
+
 async def test_a_lost_lease_writes_nothing(bench: Bench, desk: Desk, claimed: Claimed) -> None:
     (job,) = await claimed(1)
     attempt = Attempt(job)
     desk.attempts.add(attempt)
     attempt.ask_to_stop(StopReason.LEASE_LOST)
+    before = leases_lost(job.kind)
     desk.completer.drop(attempt)
     async with desk.working():
         await desk.until_recorded()
+    assert leases_lost(job.kind) == before + 1
     assert (await bench.look(job.id)).status is JobStatus.RUNNING, "only the database says what becomes of it"
 
 

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from litestar.connection import Request
 from litestar.enums import HttpMethod
 
+from gristmill import metrics
+from gristmill.api import last_admin
 from gristmill.api.access import ACCESS, operation
 from gristmill.api.headers import RATE_HEADERS, sent
 from gristmill.db.engine import Database
@@ -27,10 +29,13 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+KEY_OK = metrics.KEY_CHECKS.labels("ok")
+
 LOCAL_OWNER = "local"
 LOOK_AGAIN_S = 1.0
 USE_NOTED_S = 3600.0
 REFUSAL_NOTED_S = 60.0
+ADMINS_LOOKED_AT_S = 3600.0
 UNKNOWN = "unknown"
 # What was noted of so many keys is forgotten: it is noted again then, at worst.
 MANY_KEYS = 10_000
@@ -63,6 +68,8 @@ class Gate:
         self._looked_at = float("-inf")
         self._uses = Seldom(USE_NOTED_S)
         self._refusals = Seldom(REFUSAL_NOTED_S)
+        self._reasons: dict[str, str] = {}
+        self._admins = Seldom(ADMINS_LOOKED_AT_S)
 
     async def admit(self, authorization: str | None) -> Caller:
         """The caller behind an `Authorization` header.
@@ -75,6 +82,7 @@ class Gate:
             return await self._by_key(authorization)
         if await self._open():
             return Caller(LOCAL_OWNER, frozenset(Scope))
+        metrics.KEY_CHECKS.labels("missing").inc()
         raise Unauthorized("Send an API key: Authorization: Bearer gm_…")
 
     async def _by_key(self, authorization: str) -> Caller:
@@ -86,21 +94,37 @@ class Gate:
             if key is not None and hmac.compare_digest(key.secret_sha256, digest(secret)):
                 if self._uses.due(key_id):
                     await note_use(self._database, key_id)
+                if Scope.ADMIN in key.scopes and self._admins.due(Scope.ADMIN):
+                    await last_admin.look(self._database, key_id)
                 return Caller(key.owner, frozenset(key.scopes), key_id)
-        await self._refused(None if parts is None else parts[0])
+        reason = await self._refused(None if parts is None else parts[0])
+        metrics.KEY_CHECKS.labels(reason.replace(" ", "_")).inc()
         raise Unauthorized("The API key is unknown, expired or revoked.")
 
-    async def _refused(self, key_id: str | None) -> None:
-        """Write a refusal down: once a minute for a key that exists, and once for all that do not."""
+    async def _refused(self, key_id: str | None) -> str:
+        """Write a refusal down: once a minute for a key that exists, and once for all that do not. Answers why."""
         if key_id is not None:
             if not self._refusals.due(key_id):
-                return
+                return self._reasons.get(key_id, UNKNOWN)
             reason = await note_refusal(self._database, key_id)
             if reason is not None:
+                self._remember(key_id, reason)
                 log.warning("key.refused", key_id=key_id, reason=reason)
-                return
+                return reason
         if self._refusals.due(UNKNOWN):
             log.warning("key.refused", key_id=UNKNOWN, reason=UNKNOWN)
+        return UNKNOWN
+
+    def _remember(self, key_id: str, reason: str) -> None:
+        if len(self._reasons) >= MANY_KEYS:
+            self._reasons.clear()
+        self._reasons[key_id] = reason
+
+    def keys_changed(self) -> None:
+        """An admin made, rotated or revoked one: another may be the last admin's now. Looked at with the next request
+        of an admin: this one has a secret to tell, and must not fail any more.
+        """
+        self._admins = Seldom(ADMINS_LOOKED_AT_S)
 
     def close(self) -> None:
         """The first key was made here: from now on everybody is asked for one."""
@@ -175,7 +199,10 @@ async def authenticate(scope: "Connection") -> None:
         if refusal is not None:
             raise refusal
     if not caller.may(needed):
+        metrics.KEY_CHECKS.labels("lacks_scope").inc()
         raise Forbidden(f"The API key lacks the scope {needed.value}.")
+    if caller.key_id is not None:
+        KEY_OK.inc()
     scope["user"] = caller
 
 

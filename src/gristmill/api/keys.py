@@ -168,9 +168,10 @@ async def create_key(
         async with creating(database, key) as creation:
             made = await _created(creation, new, caller)
             await creation.answered(status=201, location=_path(made), body=msgspec.json.encode(made))
-    gate: Gate = request.app.state.gate
+    gate = _gate(request)
     gate.close()
     log.info("key.created", key_id=made.id, asked_by=caller.key_id)
+    gate.keys_changed()
     return _secret(msgspec.structs.replace(made, key=token))
 
 
@@ -233,7 +234,12 @@ async def look_at_key(key_id: KeyId, database: NamedDependency[Database], caller
     responses=documented(404, 409, 422),
     response_description="The key. It is refused from the next request on, and what it was following ends.",
 )
-async def revoke_key(key_id: KeyId, database: NamedDependency[Database], caller: NamedDependency[Caller]) -> KeyInfo:
+async def revoke_key(
+    key_id: KeyId,
+    request: Request[Caller, None, State],
+    database: NamedDependency[Database],
+    caller: NamedDependency[Caller],
+) -> KeyInfo:
     """Not the key that the request is made with (409), so that an admin is always left: rotate that one, and revoke it
     with its successor. A key that is revoked already stays as it is.
     """
@@ -243,6 +249,7 @@ async def revoke_key(key_id: KeyId, database: NamedDependency[Database], caller:
     if row is None:
         raise NotFound("There is no such key.")
     log.info("key.revoked", key_id=row.id, asked_by=caller.key_id)
+    _gate(request).keys_changed()
     return _key(row)
 
 
@@ -286,6 +293,7 @@ async def rotate_key(
             made = await _rotated(creation, key_id, data, token, caller)
             await creation.answered(status=201, location=_path(made), body=msgspec.json.encode(made))
     log.info("key.rotated", key_id=key_id, asked_by=caller.key_id)
+    _gate(request).keys_changed()
     return _secret(msgspec.structs.replace(made, key=token.text))
 
 
@@ -301,6 +309,11 @@ async def _rotated(asking: Asking, key_id: str, data: RotationRequest, token: To
         raise Conflict(f"The key is {known.status.value}.")
     new, old = told
     return RotatedKey(**_shown(new), key=None, replaces=_key(old))
+
+
+def _gate(request: Request[Caller, None, State]) -> Gate:
+    gate: Gate = request.app.state.gate
+    return gate
 
 
 def _check(data: KeyRequest, caller: Caller) -> None:

@@ -71,6 +71,13 @@ def ending(job: "JobInfo") -> str:
     return f"{job.status}{took}{made}"
 
 
+def say_notes(source: "Dataset | str | None") -> None:
+    """What was told of the reading of a file that was sent: it may be why a job finds nothing in it."""
+    if source is not None and not isinstance(source, str):
+        for warning in source.info.warnings or ():
+            say(f"note: {warning}")
+
+
 def say_why(job: "JobInfo") -> None:
     """Why a job did not complete, if anybody said so."""
     if job.error is not None and job.status == "failed":

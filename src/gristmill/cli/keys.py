@@ -7,10 +7,12 @@ import typer
 
 from gristmill.cli.output import Json, write_json
 from gristmill.cli.server import DATA_FOLDER, DataFolder, owning, with_settings
-from gristmill.domain.key import MAX_NAME, KeyUse, Scope, make_key
+from gristmill.domain.key import MAX_NAME, KeyUse, Scope, last_admin, make_key
 
 if TYPE_CHECKING:
     from gristmill.settings import Settings
+
+WARNING = "it expires within two weeks or has expired: gristmill keys create --owner NAME --scope admin"
 
 
 def create(
@@ -52,6 +54,9 @@ def list_all(data: DataFolder = DATA_FOLDER, *, as_json: Json = False) -> None:
             return
         for use in known:
             typer.echo(_told(use))
+        last = last_admin(use.key for use in known)
+        if last is not None and last.ends_soon:
+            typer.echo(f"{last.key_id} is the last key with the scope admin, and {WARNING}", err=True)
 
     with_settings(data, work)
 

@@ -1,5 +1,6 @@
 """`profile` and `run-local`: the same data plane on a file of this machine, without a server."""
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gristmill.errors import GristmillError
     from gristmill.local import Local
 
+ZEROS = re.compile(r"(:\d\d)\.0+$")
 File = Annotated[Path, typer.Argument(help="The data.", exists=True, dir_okay=False, readable=True)]
 
 
@@ -60,14 +62,19 @@ def _row(column: dict[str, Any]) -> tuple[str, ...]:
     frequent = top[0].get("value") if top else None
     return (
         column["name"],
-        column["type"],
+        column["type"].partition("(")[0],
         number(column["nulls"]),
         _figure(column.get("distinct")),
-        _figure(column.get("min", column.get("earliest"))),
-        _figure(column.get("max", column.get("latest"))),
+        _figure(column.get("min", _stamp(column.get("earliest")))),
+        _figure(column.get("max", _stamp(column.get("latest")))),
         _figure(column.get("mean")),
-        "–" if frequent is None else str(frequent),
+        "–" if frequent is None or column.get("unique") else _stamp(str(frequent)),
     )
+
+
+def _stamp(text: Any) -> Any:
+    """A moment without the zeros that its unit adds."""
+    return ZEROS.sub(r"\1", text) if isinstance(text, str) else text
 
 
 def _figure(value: Any) -> str:

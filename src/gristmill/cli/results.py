@@ -9,6 +9,7 @@ import typer
 from gristmill.cli.connection import DEFAULT_URL, JobId, KeyFile, Url, connected
 from gristmill.cli.following import Following
 from gristmill.cli.output import Json, say, write_json, write_table
+from gristmill.cli.plots import Plot, draw
 from gristmill.shown.figures import number, size
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def result(
     *,
     out: Out = None,
     report: Annotated[bool, typer.Option("--report", help="Write the report, as JSON.")] = False,
+    plot: Plot = False,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
     api_key_file: KeyFile = None,
@@ -43,9 +45,11 @@ def result(
       gristmill result 01a2… -o anomalies.parquet
       gristmill result 01a2… -o results/
       gristmill result 01a2… --report | jq .rows_flagged
+      gristmill result 01a2… --plot
     """
     with connected(url, api_key_file, patient=True) as client:
-        found = client.job(job).result()
+        known = client.job(job)
+        found = known.result()
         if out is not None:
             with Following(quiet=as_json and not sys.stderr.isatty()) as shown:
                 paths = save(shown, found, out)
@@ -54,6 +58,8 @@ def result(
             write_json(found.report())
         elif as_json:
             write_json(found.info)
+        elif plot:
+            draw(client, known, found)
         elif out is None:
             rows = [(file.name, number(file.rows), size(file.size_bytes), file.sha256) for file in found.files]
             write_table(("file", "rows", "size", "sha256"), rows, right=("rows", "size"))

@@ -19,8 +19,9 @@ from gristmill.cli.connection import (
     kind_words,
 )
 from gristmill.cli.exits import Exit, exit_of_status
-from gristmill.cli.following import Following, say_why
+from gristmill.cli.following import Following, say_notes, say_why
 from gristmill.cli.output import Json, say, write_json
+from gristmill.cli.plots import Plot, draw
 from gristmill.cli.results import Out, save, say_wrote
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def submit(
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the end, with progress.")] = False,
     timeout: Timeout = None,
     out: Out = None,
+    plot: Plot = False,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
     api_key_file: KeyFile = None,
@@ -71,45 +73,46 @@ def submit(
 
     Writes the job's id, or the job with --json. With --wait Ctrl-C cancels the
     job and waits for its end; a second Ctrl-C leaves at once. With -o it waits
-    too, and fetches the result.
+    too, and fetches the result; with --plot it draws the anomalies.
 
     \b
     Examples:
       gristmill submit strikes.csv --kind metrics --wait
       gristmill submit strikes.csv -k anomalies -p method=iqr -p 'columns=["speed"]' -o anomalies.parquet
       zcat log.gz | gristmill submit - -k metrics --format ndjson
+      gristmill submit strikes.csv -k anomalies -p method=iqr --plot
       gristmill submit --dataset 01a2… -k normalize --params @steps.json
     """
     if sum(thing is not None for thing in (file, dataset, input_job)) != 1:
         raise typer.BadParameter("give a FILE, a --dataset or an --input-job, and only one of them")
     all_params, labels = given.params_of(param, params), given.labels_of(label)
     options = given.pairs_of(option, "--option")
-    waiting = wait or out is not None
-    with (
-        connected(url, api_key_file, patient=True) as client,
-        Following(quiet=as_json and not sys.stderr.isatty()) as shown,
-    ):
-        source: Dataset | str | None = dataset
-        if file is not None:
-            source = _sent(client, shown, file, name=name, data_format=data_format, options=options)
-        job = client.submit(
-            kind,
-            source,
-            all_params,
-            input_job=input_job,
-            labels=labels,
-            priority=priority,
-            reuse=None if reuse else "none",
-        )
-        if not waiting:
-            _tell(job, as_json=as_json)
+    waiting = wait or plot or out is not None
+    with connected(url, api_key_file, patient=True) as client:
+        with Following(quiet=as_json and not sys.stderr.isatty()) as shown:
+            source: Dataset | str | None = dataset
+            if file is not None:
+                source = _sent(client, shown, file, name=name, data_format=data_format, options=options)
+            job = client.submit(
+                kind,
+                source,
+                all_params,
+                input_job=input_job,
+                labels=labels,
+                priority=priority,
+                reuse=None if reuse else "none",
+            )
+            code = _to_the_end(shown, job, source, timeout_s=timeout) if waiting else None
+            paths = save(shown, job.result(), out) if code == Exit.OK and out is not None else []
+        say_wrote(paths)
+        _tell(job, as_json=as_json)
+        if code is None:
             say(f"Submitted; to watch it: gristmill watch {job.id}")
             return
-        code = _to_the_end(shown, job, source, timeout_s=timeout)
-        paths = save(shown, job.result(), out) if code == Exit.OK and out is not None else []
-    say_wrote(paths)
-    _tell(job, as_json=as_json)
-    say_why(job.info)
+        say_notes(source)
+        say_why(job.info)
+        if plot and code == Exit.OK and not as_json:
+            draw(client, job, job.result())
     raise typer.Exit(code)
 
 

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from gristmill.demo.chart import Chart
+from gristmill.shown.chart import Chart
 from gristmill.shown.figures import number
 
 USUAL = "#5b8db8"

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gristmill.client import DatasetInfo
-from gristmill.demo.answers import method_name
+from gristmill.shown.chart import method_name
 from gristmill.shown.figures import number
 
 MOST_ROWS = 5

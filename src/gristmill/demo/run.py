@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.text import Text
 
 from gristmill.client import Client, ClientError
-from gristmill.demo import picture, report, terminal
-from gristmill.demo.chart import chart
+from gristmill.demo import picture, report
 from gristmill.demo.tour import SPEED, Findings, tour
 from gristmill.errors import GristmillError
 from gristmill.processes import Processes, Program
 from gristmill.shown.board import Board
+from gristmill.shown.chart import chart
 from gristmill.shown.figures import size
+from gristmill.shown.histogram import histogram
 
 BESIDE = ("Aircraft Make Model", "Phase of flight", "Wildlife Species")
 WIDEST = 110
@@ -121,7 +122,7 @@ def _show(findings: Findings, out: Path, console: Console) -> None:
         ("Dataset", report.dataset_lines(findings.dataset, reports["metrics"])),
         ("Metrics", report.metrics_tables(reports["metrics"])),
         ("Anomalies", report.anomalies_tables(reports["anomalies"], flagged, beside=BESIDE)),
-        ("Speeds", terminal.histogram(speeds, width=console.width)),
+        ("Speeds", histogram(speeds, width=console.width)),
         ("Normalize", report.normalize_table(reports["normalize"])),
     ):
         console.print(report.heading(words), shown, highlight=False)

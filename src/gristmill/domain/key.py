@@ -3,10 +3,10 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -14,6 +14,8 @@ from gristmill.errors import ConfigurationError
 
 TOKEN = re.compile(r"gm_([a-z0-9]{12})_([A-Za-z0-9]{43})")
 MAX_NAME = 200
+# Before nobody is an admin any more, it is told for so long.
+ADMIN_WARNING = timedelta(days=14)
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -52,6 +54,35 @@ class KeyUse(msgspec.Struct, frozen=True):
     created_at: datetime
     last_used_at: datetime | None
     replaced_by: str | None
+
+
+class Expiring(Protocol):
+    """What of a key says until when it is an admin's."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def scopes(self) -> tuple[Scope, ...]: ...
+    @property
+    def expires_at(self) -> datetime | None: ...
+
+
+class LastAdmin(NamedTuple):
+    """The key with the scope admin that is valid longest, and until when; None: for ever."""
+
+    key_id: str
+    expires_at: datetime | None
+
+    @property
+    def ends_soon(self) -> bool:
+        """Whether it is time to tell, or too late already."""
+        return self.expires_at is not None and self.expires_at - datetime.now(UTC) < ADMIN_WARNING
+
+
+def last_admin(keys: Iterable[Expiring]) -> LastAdmin | None:
+    """Of keys that are not revoked, the last one to be an admin's. None: no key has that scope."""
+    admins = [LastAdmin(key.id, key.expires_at) for key in keys if Scope.ADMIN in key.scopes]
+    return max(admins, key=lambda one: one.expires_at or datetime.max.replace(tzinfo=UTC), default=None)
 
 
 class Token(NamedTuple):

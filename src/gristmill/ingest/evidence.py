@@ -101,7 +101,7 @@ class Evidence:
         if any(kind in self.alive for kind in dates.EITHER_ORDER):
             return "its dates may have the day or the month first; it is kept as text (date_order says)"
         if self.either_decimal:
-            return "its numbers may have decimals or thousands; it is kept as text (decimal says)"
+            return "its numbers may have decimals or thousands; it is kept as text (the option decimal says)"
         if len(self.signs) > 1 and not self.alive:
             return "its numbers have different signs of currency or percent; it is kept as text"
         return None

@@ -142,7 +142,9 @@ function optionsFor(entry, edge) {
 }
 
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
-const compact = (_, ticks) => ticks.map((tick) => short.format(tick));
+// Neighbouring ticks must read differently, as 1,000 and 1,020 do not as 1K and 1.02K.
+const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
+const compact = (_, ticks) => ticks.map((tick) => (Math.abs(tick) < 1e5 ? plain : short).format(tick));
 
 function padded(values) {
   const [low, high] = [Math.min(...values), Math.max(...values)];

@@ -5,13 +5,14 @@ import { bytes, count } from "./format.js";
 import { html, useState } from "./html.js";
 import { useJobs } from "./live.js";
 import { Action, Loaded, Problem, Progress, Status, Time, Title, useLoad } from "./parts.js";
-import { Profile } from "./profile.js";
+import { Again, Profile } from "./profile.js";
 import { go, link } from "./router.js";
 import { Rejects, Rows } from "./rows.js";
 
+const TABS_OF_FAILED = { jobs: "Jobs" };
 const TABS = { profile: "Profile", rows: "Rows", rejects: "Rejected", jobs: "Jobs" };
 
-export function View({ parts: [id, tab = "profile"] }) {
+export function View({ parts: [id, asked = "profile"] }) {
   const dataset = useLoad((signal) => get(`datasets/${id}`, {}, signal), [id]);
   const [progress, setProgress] = useState(null);
   const [jobs, changed] = useState(0);
@@ -24,6 +25,7 @@ export function View({ parts: [id, tab = "profile"] }) {
       if (job.finished_at) dataset.reload();
     },
   });
+  const tab = dataset.data?.status === "failed" ? "jobs" : asked;
   return html`<${Loaded} state=${dataset}>${(data) => html`
     <${Head} data=${data} />
     ${data.status === "validating" && html`<section class="panel" aria-label="Ingest">
@@ -31,11 +33,15 @@ export function View({ parts: [id, tab = "profile"] }) {
       ${progress ? html`<${Progress} of=${progress} label="Ingest" />` : html`<p class="muted" role="status">Waits for a worker…</p>`}
     </section>`}
     ${data.error && html`<${Problem} error=${data.error} />`}
+    ${data.status === "failed" && html`<section class="panel" aria-label="Read it otherwise">
+      <h2>Read it otherwise</h2>
+      <${Again} data=${data} />
+    </section>`}
     ${data.status !== "validating" && html`
       <nav class="tabs" aria-label="Of this dataset">
-        ${Object.entries(TABS).map(([name, title]) => html`<a href=${link("datasets", id, name)} aria-current=${name === tab ? "page" : undefined}>${title}${name === "rejects" && data.rows_rejected ? html` <b>${count(data.rows_rejected)}</b>` : ""}</a>`)}
+        ${Object.entries(data.status === "failed" ? TABS_OF_FAILED : TABS).map(([name, title]) => html`<a href=${link("datasets", id, name)} aria-current=${name === tab ? "page" : undefined}>${title}${name === "rejects" && data.rows_rejected ? html` <b>${count(data.rows_rejected)}</b>` : ""}</a>`)}
       </nav>
-      <${Tab} tab=${data.status === "ready" || tab === "jobs" ? tab : "none"} data=${data} jobs=${jobs} />
+      <${Tab} tab=${tab} data=${data} jobs=${jobs} />
     `}
   `}<//>`;
 }
@@ -44,7 +50,7 @@ function Tab({ tab, data, jobs }) {
   if (tab === "rows") return html`<${Rows} path=${`datasets/${data.id}/rows`} what="rows" />`;
   if (tab === "rejects") return html`<${Rejects} id=${data.id} />`;
   if (tab === "jobs") return html`<${Jobs} id=${data.id} turn=${jobs} />`;
-  return tab === "none" ? null : html`<${Profile} data=${data} turn=${jobs} />`;
+  return html`<${Profile} data=${data} turn=${jobs} />`;
 }
 
 function Head({ data }) {

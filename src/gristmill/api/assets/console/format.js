@@ -82,6 +82,23 @@ export function cell(value) {
   return String(value);
 }
 
+/** A type as it is called, without how exactly it is stored. */
+export function typeName(type) {
+  return type.replace(/\(.*\)$/s, "");
+}
+
+/** An ISO 8601 duration of days and less, as people say it: `PT6H40M` is 6 h 40 min. */
+export function span(iso) {
+  const found = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?)?$/.exec(iso);
+  const parts = found ? [[found[1], "d"], [found[2], "h"], [found[3], "min"], [found[4] && String(Number(found[4])), "s"]] : [];
+  return parts.filter(([value]) => value).map(([value, unit]) => `${value} ${unit}`).join(" ") || iso;
+}
+
+/** A moment of the data without the zeros that its unit adds. */
+export function stamp(text) {
+  return String(text).replace(/(:\d\d)\.0+$/, "$1");
+}
+
 export function short(id) {
   return id.slice(-8);
 }

@@ -24,6 +24,9 @@ const WORDS = {
 
 export function View({ parts: [id] }) {
   const job = useLoad((signal) => get(`jobs/${id}`, {}, signal), [id]);
+  const of = job.data?.dataset_id;
+  // A removed dataset has no name; its id still says which one it was.
+  const dataset = useLoad(async (signal) => (of ? await get(`datasets/${of}`, {}, signal).catch(() => null) : null), [of]);
   const [live, setLive] = useState("lost");
   useJobs({
     open: job.reload,
@@ -45,7 +48,7 @@ export function View({ parts: [id] }) {
       </section>
       <section class="panel">
         <h2>As submitted</h2>
-        <${Submitted} job=${data} />
+        <${Submitted} job=${data} name=${dataset.data?.name} />
       </section>
     </div>
     ${data.status === "completed" && html`<${ResultRows} job=${data} />`}
@@ -78,10 +81,10 @@ function Head({ job, live, put }) {
   </div>`;
 }
 
-function Submitted({ job }) {
+function Submitted({ job, name }) {
   return html`
     <${Facts} of=${[
-      ["dataset", html`<a class="id" href=${link("datasets", job.dataset_id)}>${job.dataset_id.slice(-8)}</a>`],
+      ["dataset", html`<a class=${name ? "name" : "id"} href=${link("datasets", job.dataset_id)}>${name ? html`<bdi>${name}</bdi>` : job.dataset_id.slice(-8)}</a>`],
       ["input", job.input_job_id && html`<a class="id" href=${link("jobs", job.input_job_id)}>${job.input_job_id.slice(-8)}</a>`],
       ["result of", job.reused_from && html`<a class="id" href=${link("jobs", job.reused_from)}>${job.reused_from.slice(-8)}</a>`],
       ["submitted", html`<${Time} at=${job.created_at} />`],

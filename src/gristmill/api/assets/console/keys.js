@@ -30,11 +30,40 @@ export function View({ query }) {
     <${Title} name="Keys" />
     ${made && html`<${Secret} key=${made.id} of=${made} onDone=${() => show(null)} />`}
     <${Loaded} state=${me}>${({ key_id: own }) => html`
-      ${own === null && html`<${First} />`}
+      ${own === null ? html`<${First} />` : html`<${LastAdmin} key=${`last ${turn}`} />`}
       <${Make} key=${own === null ? "first" : "more"} first=${own === null} onMade=${told} />
-      <${List} key=${`${status} ${owner} ${turn}`} own=${own} status=${status} owner=${owner} onMade=${told} />
+      ${own !== null && html`<${List} key=${`${status} ${owner} ${turn}`} own=${own} status=${status} owner=${owner} onMade=${told} />`}
     `}<//>
   `;
+}
+
+// Before nobody is an admin any more, it is told for so long; as the server does.
+const WARNED_S = 14 * DAY_S;
+const PAGES = 20;
+
+/** The key that is the last to be an admin's, among all that are active. */
+async function lastAdmin(signal) {
+  const admins = [];
+  let cursor;
+  for (let page = 0; page < PAGES; page += 1) {
+    const { items, next } = await get("keys", { status: "active", limit: 200, cursor }, signal);
+    admins.push(...items.filter((key) => key.scopes.includes("admin")));
+    if (!next) break;
+    cursor = next;
+  }
+  const end = (key) => (key.expires_at ? Date.parse(key.expires_at) : Infinity);
+  return admins.reduce((last, key) => (last === null || end(key) > end(last) ? key : last), null);
+}
+
+function LastAdmin() {
+  const { data: last } = useLoad(lastAdmin, []);
+  if (!last?.expires_at) return null;
+  const left = (Date.parse(last.expires_at) - Date.now()) / 1000;
+  if (left > WARNED_S) return null;
+  return html`<section class="panel warnings last" role="alert">
+    <h2>In ${left < DAY_S ? "less than a day" : `${Math.floor(left / DAY_S)} days`} nobody is an admin any more</h2>
+    <p>The last key with the scope admin, ${last.name ? html`<bdi>${last.name}</bdi> ` : ""}<span class="id">${last.id}</span>, expires <${Time} at=${last.expires_at} />. Make another one that is valid longer, or rotate it with a later expiry.</p>
+  </section>`;
 }
 
 function First() {

@@ -4,10 +4,11 @@ import { count, figure, percent } from "./format.js";
 import { Columns, Correlations } from "./figures.js";
 import { html } from "./html.js";
 import { Facts, Label, Scroll } from "./parts.js";
+import { link } from "./router.js";
 
 const QUANTILES = ["1%", "5%", "25%", "50%", "75%", "95%", "99%"];
 
-export function Own({ result }) {
+export function Own({ job, result }) {
   const { report } = result;
   const numeric = report.columns.filter((column) => column.quantiles);
   const { duplicate_rows: twice } = report.dataset;
@@ -21,10 +22,10 @@ export function Own({ result }) {
         ["repeated rows", html`${count(twice.value)} <${Label} of=${twice} />`],
       ]} />
     </section>
+    ${report.drift && html`<section aria-label="What has changed"><h2>Drift</h2><${Drift} of=${report.drift} baseline=${job.params.baseline_dataset_id} /></section>`}
     ${numeric.length > 0 && html`<section><h2>Numbers</h2><${Numbers} columns=${numeric} /></section>`}
-    <section><h2>Columns</h2><${Columns} columns=${report.columns} rows=${report.rows} /></section>
+    <section><h2>Columns</h2><${Columns} columns=${report.columns} rows=${report.rows} datasetId=${job.input_job_id ? undefined : job.dataset_id} /></section>
     ${report.correlations && html`<section><h2>Correlations</h2><${Correlations} of=${report.correlations} /></section>`}
-    ${report.drift && html`<section><h2>Drift</h2><${Drift} of=${report.drift} /></section>`}
   `;
 }
 
@@ -48,9 +49,17 @@ function share(value) {
   return typeof value === "number" ? percent(value, 1) : "–";
 }
 
-function Drift({ of }) {
-  const columns = of.columns ?? [];
-  return html`<${Scroll} label="Drift">
+// What has changed most comes first.
+const LEVELS = ["none", "moderate", "large"];
+const rank = (column) => LEVELS.indexOf(column.level ?? "none");
+
+function Drift({ of, baseline }) {
+  const columns = (of.columns ?? []).toSorted((a, b) => rank(b) - rank(a));
+  const changed = columns.filter((column) => rank(column) > 0).length;
+  return html`
+  <p class="before">${changed === 0 ? "No column" : html`<b class="warn">${count(changed)} of ${count(columns.length)} columns</b>`} changed against <a href=${link("datasets", baseline)}>the baseline</a> of ${count(of.baseline_rows)} rows. <span class="muted">A stability index below 0.1 is no change, from 0.25 on a large one.</span></p>
+  ${of.only_in_baseline?.length > 0 && html`<p class="before warn">Only in the baseline: <bdi>${of.only_in_baseline.join(", ")}</bdi></p>`}
+  <${Scroll} label="Drift">
     <table>
       <thead><tr><th scope="col">Column</th><th scope="col" class="number">Stability index</th><th scope="col">Change</th><th scope="col" class="number">Kolmogorov-Smirnov</th><th scope="col" class="number">Missing before</th><th scope="col" class="number">Missing now</th><th scope="col">Note</th></tr></thead>
       <tbody>

@@ -78,6 +78,9 @@ function of(whole) {
   return whole ? "" : " (of the sample)";
 }
 
+// A mean of what was centered is off zero by how floats add up.
+const ROUNDING = 1e-12;
+
 function Side({ title, path, column }) {
   const found = useLoad((signal) => sample(path, column, signal), [path, column]);
   return html`<div>
@@ -85,10 +88,11 @@ function Side({ title, path, column }) {
     <${Loaded} state=${found}>${({ values, total, rows, whole }) => {
       const bins = binned(values);
       const known = values.filter((value) => value !== null);
+      const size = known.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       const mean = known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
       return html`
         ${bins ? html`<${Histogram} edges=${bins.edges} counts=${bins.counts} label=${`${column} ${title.toLowerCase()}: ${figure(bins.edges[0])} to ${figure(bins.edges.at(-1))}`} />` : html`<p class="muted">No values.</p>`}
-        <${Facts} of=${[[`mean${of(whole)}`, figure(mean)], [`missing${of(whole)}`, count(values.length - known.length)]]} />
+        <${Facts} of=${[[`mean${of(whole)}`, figure(mean !== null && Math.abs(mean) < size * ROUNDING ? 0 : mean)], [`missing${of(whole)}`, count(values.length - known.length)]]} />
         <p class="muted">${whole ? `All ${count(total)} rows.` : `A sample: ${count(rows.length)} of ${count(total)} rows, in stretches.`}</p>
       `;
     }}<//>

@@ -17,7 +17,7 @@ export function Profile({ data, turn }) {
         <${Facts} of=${[
           ["read", count(found.rows_read)],
           ["loaded", count(found.rows_loaded)],
-          ["rejected", found.rows_rejected ? html`<a href=${link("datasets", data.id, "rejects")}>${count(found.rows_rejected)} (${percent(found.rows_rejected, found.rows_read)})</a>` : "0"],
+          ["rejected", found.rows_rejected ? html`<a class="warn" href=${link("datasets", data.id, "rejects")}>${count(found.rows_rejected)} (${percent(found.rows_rejected, found.rows_read)})</a>` : "0"],
           ["repaired", count(found.rows_repaired)],
           ["columns", count(found.columns.length)],
         ]} />
@@ -33,7 +33,7 @@ export function Profile({ data, turn }) {
     </section>`}
     <section>
       <h2>Columns</h2>
-      <${Columns} columns=${found.columns} rows=${found.rows_loaded} />
+      <${Columns} columns=${found.columns} rows=${found.rows_loaded} datasetId=${data.id} />
     </section>
     <${Together} data=${data} turn=${turn} />
   `}<//>`;
@@ -61,7 +61,7 @@ function Dialect({ data, dialect }) {
 }
 
 /** A dataset is what its bytes and options made of it; other options make another one. */
-function Again({ data }) {
+export function Again({ data }) {
   const form = useRef(null);
   const kept = sentFile(data.id);
   const [file, pick] = useState(kept?.file ?? null);
@@ -89,7 +89,7 @@ function Together({ data, turn }) {
   return html`<section>
     <h2>Correlations</h2>
     <${Loaded} state=${found}>${({ waiting, done, correlations }) => {
-      if (correlations) return html`<${Correlations} of=${correlations} /><p class="muted">From <a href=${link("jobs", done.id)}>a metrics job</a>, which has more figures.</p>`;
+      if (correlations) return html`<${Correlations} of=${correlations} /><p class="muted after">From <a href=${link("jobs", done.id)}>a metrics job</a>, which has more figures.</p>`;
       if (done) return html`<p class="muted">There are not two numeric columns to correlate.</p>`;
       if (waiting) return html`<p class="muted" role="status">A <a href=${link("jobs", waiting.id)}>metrics job</a> is at it…</p>`;
       return html`<p class="muted">A metrics job computes them.</p><${Action} run=${compute}>Compute<//><${Problem} error=${found.error} />`;

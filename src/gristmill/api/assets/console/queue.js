@@ -36,6 +36,7 @@ export function View() {
   return html`
     <${Title} name="Queue">Queue <${LiveMark} state=${live} /><//>
     <${Loaded} state=${{ ...start, data: now ?? undefined }}>${(data) => html`
+      <${Mill} data=${data} />
       <${Summary} data=${data} />
       <div class="pair">
         <${Throughput} history=${data.history} />
@@ -68,6 +69,33 @@ function merged(known, items) {
   return [...known.filter((one) => one.at < first), ...items];
 }
 
+// Due jobs that nobody takes for so long, with workers there, are worth a look.
+const STUCK_S = 10;
+const LATELY = 5;
+
+/** Whether the mill turns, in a word and a sentence. */
+function mill({ queue, workers, history }) {
+  const due = total(queue.kinds, "due");
+  const running = total(queue.kinds, "running");
+  const wait = oldest(queue.kinds);
+  const since = Date.now() - LATELY * 60000;
+  const lately = total(history.filter((one) => Date.parse(one.at) >= since), "completed");
+  const waiting = due > 0 ? `${count(due)} wait, the oldest for ${duration(wait)}` : "nothing waits";
+  const told = `${count(running)} run, ${waiting}, ${count(lately)} completed in the last ${LATELY} minutes`;
+  if (workers.items.length === 0) return { state: "stopped", told };
+  if (queue.paused) return { state: "paused", told: `Nothing new is begun: ${told}` };
+  if (running > 0) return { state: "turning", told };
+  if (due === 0) return { state: "idle", told };
+  const held = queue.kinds.filter((kind) => kind.due > 0).every((kind) => kind.paused);
+  if (held) return { state: "paused", told: `Every kind that waits is paused: ${told}` };
+  return { state: wait > STUCK_S ? "stuck" : "turning", told };
+}
+
+function Mill({ data }) {
+  const { state, told } = mill(data);
+  return html`<p class="panel mill ${state}"><b class="status ${state}" role="status"><i aria-hidden="true"></i>${state}</b> <span>${told}.</span></p>`;
+}
+
 function Summary({ data }) {
   const { kinds, paused } = data.queue;
   const slots = data.workers.items.reduce((sum, worker) => sum + worker.slots, 0);
@@ -75,8 +103,8 @@ function Summary({ data }) {
   const cells = [
     ["wait", count(total(kinds, "due")), `${count(total(kinds, "delayed"))} later, ${count(total(kinds, "blocked"))} for other work`],
     ["oldest wait", oldest(kinds) > 0 ? duration(oldest(kinds)) : "–", paused ? "all is paused" : ""],
-    ["run", count(total(kinds, "running")), `${count(slots)} slot${slots === 1 ? "" : "s"}, ${count(data.workers.items.length)} worker${data.workers.items.length === 1 ? "" : "s"}`],
-    ["completed in the last hour", count(ended.completed), `${count(ended.failed)} failed (${percent(ended.failed, ended.completed + ended.failed)})`],
+    ["run", count(total(kinds, "running")), `of ${count(slots)} slot${slots === 1 ? "" : "s"}, ${count(data.workers.items.length)} worker${data.workers.items.length === 1 ? "" : "s"}`],
+    ["completed in the last hour", count(ended.completed), html`<span class=${ended.failed > 0 ? "failing" : ""}>${count(ended.failed)} failed (${percent(ended.failed, ended.completed + ended.failed)})</span>`],
   ];
   return html`
     <dl class="tiles">${cells.map(([name, value, more]) => html`<div class="panel"><dt>${name}</dt><dd>${value}<small>${more}</small></dd></div>`)}</dl>

@@ -1,7 +1,7 @@
 // Pages of rows, and of the rows that were rejected.
 
 import { get } from "./api.js";
-import { cell, count } from "./format.js";
+import { cell, count, typeName } from "./format.js";
 import { html, useState } from "./html.js";
 import { Empty, Loaded, Pager, Problem, Scroll, useLoad } from "./parts.js";
 
@@ -15,7 +15,7 @@ export function RowTable({ page, label }) {
       <thead>
         <tr>
           <th scope="col" class="number">Row</th>
-          ${page.columns.map((column) => html`<th scope="col" class=${NUMBERS.test(column.type) ? "number" : ""}><bdi>${column.name}</bdi><small>${column.type}</small></th>`)}
+          ${page.columns.map((column) => html`<th scope="col" class=${NUMBERS.test(column.type) ? "number" : ""}><bdi>${column.name}</bdi><small title=${column.type}>${typeName(column.type)}</small></th>`)}
         </tr>
       </thead>
       <tbody>
@@ -30,7 +30,7 @@ export function RowTable({ page, label }) {
 
 function Cell({ value, number }) {
   const text = cell(value);
-  if (text === null) return html`<td class="null"><span>null</span></td>`;
+  if (text === null) return html`<td class=${number ? "null number" : "null"}><span>null</span></td>`;
   return html`<td class=${number ? "number" : ""} title=${text.length > 60 ? text : undefined}>${text}</td>`;
 }
 

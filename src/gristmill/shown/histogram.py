@@ -6,7 +6,7 @@ import plotext
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from gristmill.demo.chart import Chart
+from gristmill.shown.chart import Chart
 from gristmill.shown.figures import number
 
 USUAL, FLAGGED = "░", "█"  # told apart without colours too

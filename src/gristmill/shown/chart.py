@@ -1,4 +1,4 @@
-"""A histogram with its anomalies, as both the terminal and the picture file show it."""
+"""A column with its anomalies, as a histogram in the terminal and a picture file show it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from gristmill.demo.answers import column_of, method_name
 from gristmill.shown.figures import number
 
 
@@ -58,3 +57,14 @@ def chart(column: str, *, metrics: Mapping[str, Any], anomalies: Mapping[str, An
         low=bounds["low"],
         high=bounds["high"],
     )
+
+
+def column_of(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A column's entry in a report."""
+    entry: Mapping[str, Any] = next(column for column in report["columns"] if column["name"] == name)
+    return entry
+
+
+def method_name(method: str) -> str:
+    """A method's name as people write it."""
+    return {"zscore": "z-score", "modified_zscore": "modified z-score", "iqr": "IQR"}.get(method, method)
