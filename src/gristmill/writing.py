@@ -10,6 +10,8 @@ from gristmill.domain.output import UNKNOWN, Extent, OutputFormat
 ROW_GROUP_ROWS = 122_880
 ROW_GROUP_CELLS = 2 * 1024 * 1024
 MIN_ROW_GROUP_ROWS = 512
+ZSTD_LEVEL = 2
+"""Of 2 M rows of four numbers, a time and two texts: 58 MB in 0.85 CPU s; level 3, Polars' own choice, 58 MB in 1.2."""
 ROW_GROUP_TEXT_BYTES = 16 * 1024 * 1024
 """As many as the cells of a group take when they are numbers."""
 ROW_GROUP_CHUNKS = 8192
@@ -39,6 +41,7 @@ def write_table(frame: pl.LazyFrame, target: IO[bytes], form: OutputFormat, exte
                 target,
                 engine="streaming",
                 compression="zstd",
+                compression_level=ZSTD_LEVEL,
                 statistics=True,
                 row_group_size=rows,
                 maintain_order=True,

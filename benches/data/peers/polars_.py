@@ -28,8 +28,9 @@ def storage():
 
 
 def sunk(frame, url):
-    """A frame to be written to S3, among others that are collected."""
-    return frame.sink_parquet(url, compression="zstd", storage_options=storage(), credential_provider=None, lazy=True)
+    """A frame to be written to S3, among others that are collected. At the level that ours are written with."""
+    chosen = {"compression": "zstd", "compression_level": 2}
+    return frame.sink_parquet(url, **chosen, storage_options=storage(), credential_provider=None, lazy=True)
 
 
 def row(frame, figures):

@@ -97,7 +97,7 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
             share = CONTAMINATION
         return Plan(
             columns=chosen,
-            names=tuple(column.name for column in columns),
+            every=tuple(columns),
             method=params.method,
             threshold=None if share is not None else params.threshold or THRESHOLDS[params.method],
             contamination=share,
@@ -193,6 +193,16 @@ class Anomalies(Processor[AnomaliesParams, Plan, State, Fitted]):
             found = flagging.explained(flagging.picked(frame, fitted.numbers), plan.look, fitted.threshold)
         else:
             found = frame.join(fitted.tally.table.lazy(), on=ROW, how="inner", maintain_order="left")
+        return self._shown(found, plan, fitted)
+
+    def held(self, plan: Plan, fitted: Fitted) -> pl.LazyFrame | None:
+        if fitted.held is None:
+            return None
+        return self._shown(flagging.explained(fitted.held.lazy(), plan.look, fitted.threshold), plan, fitted)
+
+    @staticmethod
+    def _shown(found: pl.LazyFrame, plan: Plan, fitted: Fitted) -> pl.LazyFrame:
+        """The columns of the result, of rows with all scores."""
         own = _own_names(plan.names)
         parts = [pl.col(flagging.score(at)).alias(column.name) for at, column in enumerate(plan.columns)]
         scores = pl.struct(parts)

@@ -17,6 +17,7 @@ from gristmill.processors.densities import Counts, Grid
 from gristmill.processors.flagging import Counted, Ranked, Rows, Topped
 from gristmill.processors.forest import Forest, Sample
 from gristmill.processors.grouping import Grouped, Grouping
+from gristmill.processors.holding import narrowed
 from gristmill.processors.judging import Judge, Look, stride_of
 from gristmill.processors.quantiles import Search
 from gristmill.processors.rolling import Order, Rolling, Segment, Window
@@ -30,11 +31,12 @@ class Plan(Planned, frozen=True, kw_only=True):
 
     Then rows are counted. `spreads` are by group, then by column. `search` is the threshold's, while it is looked for.
     `own` is how far a method is that judges rows as a whole; it has neither spreads nor judges. `rows` are those of the
-    dataset, once the columns are known. With `top`, so many rows of the highest scores tell the threshold.
+    dataset, once the columns are known, and `every` its columns. With `top`, so many rows of the highest scores tell
+    the threshold.
     """
 
     columns: tuple[Column, ...]
-    names: tuple[str, ...]
+    every: tuple[Column, ...]
     method: Method
     threshold: float | None
     contamination: float | None
@@ -63,7 +65,17 @@ class Plan(Planned, frozen=True, kw_only=True):
     def look(self) -> Look:
         """How the judges look at rows."""
         stride = stride_of(self.rows, len(self.columns)) if self.grouping is None else 0
-        return Look(self.judges, self.columns, self.grouping, self.mean, self.width, stride)
+        return Look(self.judges, self.columns, self.grouping, self.mean, self.width, stride, self._whole)
+
+    @property
+    def _whole(self) -> tuple[str, ...]:
+        """The columns of rows that are held on to; none where not all columns are looked at together."""
+        settled = self.threshold is not None or self.top is not None
+        return self.names if settled and len(together(self.every, self.width)) == 1 else ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.every)
 
     def outline(self) -> tuple[PlannedStep, ...]:
         return (PlannedStep(self.method.value, tuple(column.name for column in self.columns)),)
@@ -116,6 +128,7 @@ class Fitted(msgspec.Struct, frozen=True):
     """Of the flagged rows, those of these `numbers`, which rise, are in the result. `sample` are values of each column.
 
     A method that judges whole rows has a `tally` instead of judges: its table holds the rows that are in the result.
+    Other methods may have `held` on to them.
     """
 
     judges: tuple[Judge, ...]
@@ -128,6 +141,7 @@ class Fitted(msgspec.Struct, frozen=True):
     numbers: Rows = msgspec.field(default_factory=lambda: np.empty(0, dtype=np.uint64))
     sample: tuple[Floats, ...] = ()
     tally: Tally | None = None
+    held: pl.DataFrame | None = None
 
 
 def wanted(method: Method, *, grouped: bool) -> Spread:
@@ -278,6 +292,7 @@ def ranked(plan: Plan, seen: Ranked) -> Plan:
 def fitted(plan: Plan, counted: Counted) -> Fitted:
     """The figures once the rows above the threshold are counted."""
     kept = flagging.keep(counted, plan.limit_rows)
+    held = narrowed(kept.held, kept.numbers)
     return Fitted(
         plan.judges,
         -math.inf if plan.threshold is None else plan.threshold,
@@ -288,4 +303,5 @@ def fitted(plan: Plan, counted: Counted) -> Fitted:
         tuple(counted.high.tolist()),
         np.sort(kept.numbers),
         counted.sample,
+        held=held[0] if held else None,
     )

@@ -121,6 +121,13 @@ class Processor(Fit[P, L, S, F]):
         """The result's rows for these rows (with `ROW`), without `ROW`, in order. None: there is no table."""
         return None
 
+    def held(self, plan: L, fitted: F) -> pl.LazyFrame | None:
+        """All rows of the result, as `apply` would make them of all parts, where the fit has them already.
+
+        None: it has not, and the parts are read once more. Only with a `table`.
+        """
+        return None
+
     @classmethod
     def recalls(cls) -> bool:
         """Whether what ingest kept of a dataset is of any use to this kind."""

@@ -11,11 +11,11 @@ import polars as pl
 from gristmill.processors import quantiles
 from gristmill.processors import values as distribution
 from gristmill.processors.bounds import Bounds
-from gristmill.processors.columns import Floats, exactly
+from gristmill.processors.columns import Floats
 from gristmill.processors.contract import ROW
-from gristmill.processors.fresh import fresh, holds_texts
 from gristmill.processors.grouping import Grouped, Places
-from gristmill.processors.judging import PIECE_ROWS, Judge, Look, Totals, groups_of, pieces, rated, values_of
+from gristmill.processors.holding import Held, gathered, joined, narrowed
+from gristmill.processors.judging import PIECE_ROWS, Judge, Look, Piece, Totals, groups_of, pieces, rated, values_of
 from gristmill.processors.quantiles import Glimpse, Search
 from gristmill.processors.values import Limits, Values
 
@@ -45,6 +45,7 @@ class Counted(msgspec.Struct, frozen=True):
 
     With bounds, `low` and `high` are the values outside by column and side; without, `high` are the flagged rows in
     which the column's score is the highest. `sample` are finite values of each column, of rows chosen by their number.
+    `held` are the rows of `numbers` themselves.
     """
 
     rows: int
@@ -54,6 +55,7 @@ class Counted(msgspec.Struct, frozen=True):
     scores: Floats
     numbers: Rows
     sample: tuple[Floats, ...] = ()
+    held: Held = None
 
 
 class Topped(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ class Topped(msgspec.Struct, frozen=True):
     numbers: Rows
     leads: Leads
     sample: tuple[Floats, ...] = ()
+    held: Held = None
 
 
 class Ranked(msgspec.Struct, frozen=True):
@@ -129,26 +132,43 @@ def settled(search: Search) -> float:
 
 def count(frame: pl.LazyFrame, look: Look, limit: float, most: int) -> Counted:
     """One pass: what lies outside, by column, and the highest scores."""
-    waiting = [nothing(len(look.judges))]
+    waiting, size, floor = [nothing(look)], 0, limit
     for piece in pieces(frame, look, limit):
-        own = piece.totals.best()
-        with np.errstate(invalid="ignore"):
-            flagged = np.flatnonzero(own > limit)
-        high = piece.high
-        if look.mean:
-            high = np.bincount(piece.totals.lead[flagged], minlength=len(look.judges)).astype(np.int64)
-        numbers = flagged.astype(np.uint64) + np.uint64(piece.first)
-        sample = tuple(piece.sample) if look.stride else ()
-        waiting.append(Counted(len(own), len(flagged), piece.low, high, own[flagged], numbers, sample))
-        if len(waiting) > JOINED_AT_ONCE:
+        waiting.append(_counted(piece, look, limit, floor))
+        size += len(waiting[-1].scores)
+        if len(waiting) > JOINED_AT_ONCE or size > 2 * most + PIECE_ROWS:
             waiting = [keep(join(waiting), most)]
+            size = len(waiting[0].scores)
+            if size == most and most:
+                floor = float(waiting[0].scores.min())
     return keep(join(waiting), most)
 
 
-def nothing(judges: int) -> Counted:
+def _counted(piece: Piece, look: Look, limit: float, floor: float) -> Counted:
+    """Rows above the floor are kept: of those at it, earlier ones were."""
+    own = piece.totals.best()
+    with np.errstate(invalid="ignore"):
+        flagged = np.flatnonzero(own > limit)
+    high = piece.high
+    if look.mean:
+        high = np.bincount(piece.totals.lead[flagged], minlength=len(look.judges)).astype(np.int64)
+    kept = flagged if floor == limit else flagged[own[flagged] > floor]
+    return Counted(
+        len(own),
+        len(flagged),
+        piece.low,
+        high,
+        own[kept],
+        kept.astype(np.uint64) + np.uint64(piece.first),
+        tuple(piece.sample) if look.stride else (),
+        None if piece.rows is None else (gathered(piece.rows, kept),),
+    )
+
+
+def nothing(look: Look) -> Counted:
     """Of no rows."""
-    none = np.zeros(judges, dtype=np.int64)
-    return Counted(0, 0, none, none, np.empty(0), np.empty(0, dtype=np.uint64))
+    none = np.zeros(len(look.judges), dtype=np.int64)
+    return Counted(0, 0, none, none, np.empty(0), np.empty(0, dtype=np.uint64), held=() if look.whole else None)
 
 
 def join(parts: Sequence[Counted]) -> Counted:
@@ -160,6 +180,7 @@ def join(parts: Sequence[Counted]) -> Counted:
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.numbers for part in parts]),
         _joined([part.sample for part in parts]),
+        joined([part.held for part in parts]),
     )
 
 
@@ -175,26 +196,42 @@ def keep(counted: Counted, most: int) -> Counted:
     if len(counted.scores) <= most:
         return counted
     order = np.lexsort((counted.numbers, -counted.scores))[:most]
-    return msgspec.structs.replace(counted, scores=counted.scores[order], numbers=counted.numbers[order])
+    numbers = counted.numbers[order]
+    held = narrowed(counted.held, numbers)
+    return msgspec.structs.replace(counted, scores=counted.scores[order], numbers=numbers, held=held)
 
 
 def top(frame: pl.LazyFrame, look: Look, most: int) -> Topped:
     """One pass: the `most` rows of the highest scores; of those that share the lowest of theirs, only some."""
     none = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int32)
-    waiting, size = [Topped(most, 0, 0, 0, np.empty(0), *none)], 0
+    waiting, size = [Topped(most, 0, 0, 0, np.empty(0), *none, held=() if look.whole else None)], 0
+    floor = -math.inf
     for piece in pieces(frame, look):
-        own = piece.totals.best()
-        there = np.flatnonzero(~np.isnan(own))
-        best = own[there]
-        infinite = int(np.count_nonzero(np.isinf(best)))
-        numbers = there.astype(np.uint64) + np.uint64(piece.first)
-        sample = tuple(piece.sample) if look.stride else ()
-        found = Topped(most, len(own), len(there), infinite, best, numbers, piece.totals.lead[there], sample)
-        waiting.append(found)
-        size += len(there)
+        waiting.append(_topped(piece, look, most, floor))
+        size += len(waiting[-1].scores)
         if size > 2 * most + PIECE_ROWS:
-            waiting, size = [join_top(waiting)], most
+            waiting = [join_top(waiting)]
+            size = len(waiting[0].scores)
+            floor = float(waiting[0].scores.min())
     return join_top(waiting)
+
+
+def _topped(piece: Piece, look: Look, most: int, floor: float) -> Topped:
+    """Rows above the floor: those at it were enough before."""
+    own = piece.totals.best()
+    there = np.flatnonzero(~np.isnan(own))
+    kept = there if floor == -math.inf else there[own[there] > floor]
+    return Topped(
+        most,
+        len(own),
+        len(there),
+        int(np.count_nonzero(np.isinf(own[there]))),
+        own[kept],
+        kept.astype(np.uint64) + np.uint64(piece.first),
+        piece.totals.lead[kept],
+        tuple(piece.sample) if look.stride else (),
+        None if piece.rows is None else (gathered(piece.rows, kept),),
+    )
 
 
 def join_top(parts: Sequence[Topped]) -> Topped:
@@ -209,6 +246,7 @@ def join_top(parts: Sequence[Topped]) -> Topped:
             np.concatenate([part.numbers for part in parts]),
             np.concatenate([part.leads for part in parts]),
             _joined([part.sample for part in parts]),
+            joined([part.held for part in parts]),
         )
     )
 
@@ -221,7 +259,9 @@ def _topmost(seen: Topped) -> Topped:
     # Those that share the lowest are never flagged, but one of them is enough to know it.
     kept = seen.scores > lowest
     kept[np.flatnonzero(seen.scores == lowest)[: seen.most - int(np.count_nonzero(kept))]] = True
-    return msgspec.structs.replace(seen, scores=seen.scores[kept], numbers=seen.numbers[kept], leads=seen.leads[kept])
+    numbers = seen.numbers[kept]
+    held = narrowed(seen.held, numbers)
+    return msgspec.structs.replace(seen, scores=seen.scores[kept], numbers=numbers, leads=seen.leads[kept], held=held)
 
 
 def most_top(share: float, rows: int) -> int | None:
@@ -243,7 +283,9 @@ def flagged(seen: Topped, share: float, judges: int) -> tuple[float, Counted] | 
     high = np.bincount(seen.leads[over], minlength=judges).astype(np.int64)
     none = np.zeros(judges, dtype=np.int64)
     rows = int(np.count_nonzero(over))
-    return limit, Counted(seen.rows, rows, none, high, seen.scores[over], seen.numbers[over], seen.sample)
+    numbers = seen.numbers[over]
+    held = narrowed(seen.held, numbers)
+    return limit, Counted(seen.rows, rows, none, high, seen.scores[over], numbers, seen.sample, held)
 
 
 def picked(frame: pl.LazyFrame, numbers: Rows) -> pl.LazyFrame:
@@ -254,10 +296,7 @@ def picked(frame: pl.LazyFrame, numbers: Rows) -> pl.LazyFrame:
             return morsel
         rows = morsel.get_column(ROW).to_numpy()
         low, high = np.searchsorted(numbers, [rows[0], rows[-1] + np.uint64(1)])
-        found = morsel[np.searchsorted(rows, numbers[low:high])]
-        return found.with_columns(
-            fresh(exactly(name), dtype).alias(name) for name, dtype in found.schema.items() if holds_texts(dtype)
-        )
+        return gathered(morsel, np.searchsorted(rows, numbers[low:high]))
 
     return frame.map_batches(pick, streamable=True)
 

@@ -33,7 +33,8 @@ Judge = Bounds | Grouped | Density
 class Look(msgspec.Struct, frozen=True):
     """How rows are judged: by whom, and whether a row's score is the mean of its columns', not the highest.
 
-    `width` columns are looked at together. One row of `stride` is taken for the sample of values; 0: none is.
+    `width` columns are looked at together. One row of `stride` is taken for the sample of values; 0: none is. With
+    `whole`, pieces have the rows as they are, all of these columns.
     """
 
     judges: tuple[Judge, ...]
@@ -42,6 +43,7 @@ class Look(msgspec.Struct, frozen=True):
     mean: bool
     width: int
     stride: int = 0
+    whole: tuple[str, ...] = ()
 
     @property
     def groups(self) -> list[tuple[Column, ...]]:
@@ -89,12 +91,15 @@ class Piece:
         self.low = np.zeros(len(look.judges), dtype=np.int64)
         self.high = np.zeros(len(look.judges), dtype=np.int64)
         self.sample: list[Floats] = [np.empty(0)] * len(look.judges)
+        self.rows: pl.DataFrame | None = None
         self._chosen = _chosen(self.first, height, look.stride) if look.stride > 1 else None
 
     def take(self, batch: pl.DataFrame, places: Sequence[int]) -> None:
         """Judge the columns of these judges."""
         rows = batch[self._start : self._start + self._height]
         group = groups_of(rows, self._look)
+        if self._look.whole:
+            self.rows = rows
         for place in places:
             judge = self._look.judges[place]
             values = values_of(rows, judge)
@@ -156,7 +161,8 @@ def pieces(frame: pl.LazyFrame, look: Look, limit: float | None = None) -> Itera
     with Crew() as crew:
         for at, group in enumerate(groups):
             chosen = [places[column.name] for column in group]
-            for ordinal, batch in enumerate(strips(frame, [*(column.name for column in group), *by])):
+            names = look.whole or [*(column.name for column in group), *by]
+            for ordinal, batch in enumerate(strips(frame, names)):
                 if not at:
                     held.append(_cut(batch, look, limit))
                 pieces = held[ordinal]

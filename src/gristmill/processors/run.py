@@ -188,13 +188,15 @@ def _apply(
 ) -> tuple[int, tuple[Column, ...]]:
     """Write the tables in the format asked for. Answers how many rows they have together, and their columns."""
     rows = sum(part.rows for part in parts)
-    counter.expect(rows)
+    held = processor.held(plan, fitted)
+    if held is None:
+        counter.expect(rows)
     form = params.output_format if isinstance(params, RowsParams) else OutputFormat.PARQUET
     columns: tuple[Column, ...] | None = None
     written = 0
     # Of a wide table, what is to be done with one part takes megabytes: where parts become files, one after the other.
     densest = max((part.extent for part in parts), key=lambda extent: extent.text_bytes / max(1, extent.rows))
-    for name, table in _tables(processor, plan, fitted, _numbered(parts, counter)):
+    for name, table in _tables(processor, plan, fitted, _numbered(parts, counter), held):
         if columns is None:
             columns = tuple(Column(column, str(kind)) for column, kind in table.collect_schema().items())
         written += output.table(form.named(name), forms.shaped(table, params), form, extent=densest)
@@ -202,11 +204,17 @@ def _apply(
 
 
 def _tables(
-    processor: Processor[Any, Any, Any, Any], plan: Planned, fitted: msgspec.Struct, frames: Iterator[pl.LazyFrame]
+    processor: Processor[Any, Any, Any, Any],
+    plan: Planned,
+    fitted: msgspec.Struct,
+    frames: Iterator[pl.LazyFrame],
+    held: pl.LazyFrame | None,
 ) -> Iterator[tuple[str, pl.LazyFrame]]:
     """The files to be written, by name: one of all parts, one for each, or none."""
     made = (table for frame in frames if (table := processor.apply(frame, plan, fitted)) is not None)
-    if processor.table is None:
+    if held is not None and processor.table is not None:
+        yield processor.table, held
+    elif processor.table is None:
         yield from ((part_name(ordinal), table) for ordinal, table in enumerate(made))
     elif tables := list(made):
         yield processor.table, pl.concat(tables, how="vertical")

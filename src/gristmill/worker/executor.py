@@ -41,6 +41,8 @@ from gristmill.worker.watch import Watch
 log = get_logger(__name__)
 
 READY_S = 60.0
+# Twice what Polars' allocator waits (worker/process.py). A new executor takes longer: it has Polars to load.
+GIVEN_BACK_S = 1.0
 # What code does to itself. Nobody sends them; a kill is SIGKILL or SIGTERM.
 CRASHES = frozenset(
     {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
@@ -126,9 +128,16 @@ class Executor:
             answer = await self._compute(attempt, child)
             outcome = self._judge(attempt, answer)
             await self._hand_over(attempt, outcome)
-            if not child.exited.done() and (held := self._watch.kept_too_much(child.pid)) is not None:
+            if not child.exited.done() and (held := await self._kept_too_much(child)) is not None:
                 log.info("executor.recycled", pid=child.pid, bytes=held)
                 return
+
+    async def _kept_too_much(self, child: ChildProcess) -> int | None:
+        """Bytes that it holds and ought to have given back. What was freed last goes back a moment after it was."""
+        if self._watch.kept_too_much(child.pid) is None:
+            return None
+        await asyncio.wait({child.exited}, timeout=GIVEN_BACK_S)
+        return self._watch.kept_too_much(child.pid)
 
     async def _next(self, child: ChildProcess) -> Attempt | None:
         if not child.exited.done() and (ready := self._slots.take_ready()) is not None:
