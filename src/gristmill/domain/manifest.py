@@ -5,8 +5,12 @@ import msgspec
 from gristmill.domain.column import Column
 
 
-class StoredFile(msgspec.Struct, frozen=True):
-    """One object: its key in its bucket, size in bytes, rows (None when it is not a table) and SHA-256 in hex."""
+class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One object: its key in its bucket, size in bytes, rows (None when it is not a table) and SHA-256 in hex.
+
+    With `content`, a small document that its manifest holds: it commits with the job, and is stored as an object when
+    somebody first asks where that is.
+    """
 
     key: str
     name: str
@@ -14,6 +18,7 @@ class StoredFile(msgspec.Struct, frozen=True):
     size_bytes: int
     sha256: str
     rows: int | None = None
+    content: str | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):
