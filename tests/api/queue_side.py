@@ -17,6 +17,7 @@ from gristmill.domain.manifest import JSON, PARQUET, Manifest, StoredFile, inges
 from gristmill.domain.outcome import Completed, Failed, Outcome
 from gristmill.errors import BadData
 from gristmill.objects import ObjectOutput, ObjectStore
+from gristmill.objects.compute import held_file
 from gristmill.settings import Settings
 
 COLUMNS = (Column("city", "String"), Column("temperature", "Float64"))
@@ -52,15 +53,13 @@ async def make_failed(database: Database, ingest_job: str) -> None:
 async def complete(
     database: Database, store: ObjectStore, settings: Settings, job_id: str, *, fitted: bytes | None = None
 ) -> Manifest:
-    """Let the job end with a table and a report, and a `fitted.json` if one is given, all in the bucket."""
+    """Let the job end with a table in the bucket, and a report and a `fitted.json` if one is given in its manifest."""
     claimed = await claim(database, job_id)
     bucket, prefix = settings.s3_job_results_bucket, result_prefix(job_id, claimed.lease)
-    files = []
-    made_of = [("report.json", REPORT, JSON, None), ("t.parquet", TABLE, PARQUET, 2)]
-    made_of += [] if fitted is None else [("fitted.json", fitted, JSON, None)]
-    for name, content, media_type, rows in made_of:
-        stored = await store.put(bucket, f"{prefix}{name}", content, media_type)
-        files.append(StoredFile(stored.key, name, media_type, stored.size_bytes, stored.sha256, rows))
+    stored = await store.put(bucket, f"{prefix}t.parquet", TABLE, PARQUET)
+    table = StoredFile(stored.key, "t.parquet", PARQUET, stored.size_bytes, stored.sha256, 2)
+    files = [held_file(f"{prefix}report.json", "report.json", REPORT), table]
+    files += [] if fitted is None else [held_file(f"{prefix}fitted.json", "fitted.json", fitted)]
     told = {"rows_in": 3, "rows_out": 2, "rows_dropped": 1}
     made = Manifest(bucket, prefix, tuple(files), **told, report=msgspec.Raw(REPORT), columns=COLUMNS)
     await settle(database, claimed, Completed(made))
@@ -114,7 +113,7 @@ def columns_of(frame: pl.DataFrame) -> tuple[Column, ...]:
 
 
 async def _written(store: ObjectStore, bucket: str, prefix: str, tables: dict[str, pl.DataFrame]) -> Manifest:
-    output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
+    output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix, hold=True)
     for name, table in tables.items():
         await asyncio.to_thread(output.table, name, table.lazy())
     await asyncio.to_thread(output.document, "report.json", REPORT, JSON)

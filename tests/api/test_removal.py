@@ -51,6 +51,7 @@ async def test_a_job_goes_with_its_history_and_its_result(
 ) -> None:
     job_id = await submit(client, dataset_id=dataset["id"])
     await complete(database, store, settings, job_id)
+    assert (await client.get(f"/jobs/{job_id}/result")).status_code == 200
     assert len(await keys(store, settings, job_id)) == 2
     answer = await client.delete(f"/jobs/{job_id}")
     assert (answer.status_code, answer.content) == (204, b"")
@@ -67,6 +68,7 @@ async def test_objects_go_even_if_nobody_removes_them_at_once(
 ) -> None:
     job_id = await submit(client, dataset_id=dataset["id"])
     made = await complete(database, store, settings, job_id)
+    assert (await client.get(f"/jobs/{job_id}/result")).status_code == 200
     (row,) = (await client.get("/jobs?limit=1")).json()["items"]
     removed = await remove_job(database, row["id"], owner="local")  # and the process dies
     assert removed is not None
@@ -92,6 +94,7 @@ async def test_what_others_need_stays(
 ) -> None:
     job_id = await submit(client, dataset_id=dataset["id"])
     await complete(database, store, settings, job_id)
+    assert (await client.get(f"/jobs/{job_id}/result")).status_code == 200
     taker = await submit(client, input={"job_id": job_id})
     assert "waits" in await refused(client, job_id)
     await client.post(f"/jobs/{taker}/cancel")

@@ -47,6 +47,24 @@ async def test_the_files_of_a_result_download(
             assert "attachment" in got.headers["Content-Disposition"]
 
 
+async def test_a_document_becomes_an_object_once_somebody_asks_where_it_is(
+    client: httpx.AsyncClient, database: Database, store: ObjectStore, settings: Settings, job_id: str
+) -> None:
+    made = await complete(database, store, settings, job_id)
+    assert [key async for key in store.list_keys(made.bucket, made.prefix)] == [f"{made.prefix}t.parquet"]
+    for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/events", f"/jobs/{job_id}/result?redirect=true"):
+        await client.get(path)
+    assert [key async for key in store.list_keys(made.bucket, made.prefix)] == [f"{made.prefix}t.parquet"]
+    await client.get(f"/jobs/{job_id}/result")
+    first = [found async for found in store.list_objects(made.bucket, made.prefix)]
+    assert [found.key for found in first] == [f"{made.prefix}report.json", f"{made.prefix}t.parquet"]
+    assert await store.read(made.bucket, f"{made.prefix}report.json") == REPORT
+    await client.get(f"/jobs/{job_id}/result")
+    async with ObjectStore.open(settings) as another:  # of another process, which has not seen it
+        await another.settle(made.bucket, made.files)
+    assert [found async for found in store.list_objects(made.bucket, made.prefix)] == first, "it is written once"
+
+
 async def test_a_redirect_leads_to_the_main_file(
     client: httpx.AsyncClient, database: Database, store: ObjectStore, settings: Settings, job_id: str
 ) -> None:

@@ -106,6 +106,7 @@ async def assert_completed_once(bench: Bench, row: JobRow, *, attempt: int) -> N
     assert row.manifest is not None
     assert (row.manifest.rows_in, row.manifest.rows_out) == (ROWS, ROWS)
     assert sum(file.rows or 0 for file in row.manifest.files) == ROWS
+    await bench.store.settle(row.manifest.bucket, row.manifest.files)
     for file in row.manifest.files:
         stream = bench.store.stream(row.manifest.bucket, file.key, sha256=file.sha256)
         async with aclosing(stream) as chunks:

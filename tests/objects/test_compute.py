@@ -17,6 +17,7 @@ from gristmill.domain.manifest import JSON, PARQUET, StoredFile
 from gristmill.domain.output import Output, OutputFormat
 from gristmill.errors import NotFound, StoreUnavailable
 from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, scan
+from gristmill.objects.compute import HELD_BYTES
 from gristmill.objects.small import SmallObjects
 from gristmill.settings import MIB, Settings
 from gristmill.writing import row_group_rows
@@ -47,6 +48,25 @@ def frame() -> pl.DataFrame:
 async def left(store: ObjectStore, bucket: str, prefix: str) -> list[str]:
     objects = [key async for key in store.list_keys(bucket, prefix)]
     return objects + [upload.upload_id async for upload in store.list_uploads(bucket, prefix)]
+
+
+async def test_small_documents_are_held_by_the_manifest_until_they_are_settled(
+    store: ObjectStore, bucket: str, prefix: str
+) -> None:
+    output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix, hold=True)
+    text = '{"name": "Łódź \\u0000"}'.encode()
+    contents = {"least.json": b"{}", "most.json": b'"' + b"x" * (HELD_BYTES - 2) + b'"', "text.json": text}
+    for name, content in contents.items():
+        await asyncio.to_thread(output.document, name, content, JSON)
+    await asyncio.to_thread(output.document, "large.json", b"x" * (HELD_BYTES + 1), JSON)
+    await asyncio.to_thread(output.document, "other.bin", b"{}", "application/octet-stream")
+    assert await left(store, bucket, prefix) == [f"{prefix}large.json", f"{prefix}other.bin"]
+    assert [file.name for file in output.files if file.content is not None] == list(contents)
+    await store.settle(bucket, output.files)
+    for file in output.files:
+        content = await store.read(bucket, file.key)
+        assert content == contents.get(file.name, content)
+        assert (file.size_bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
 async def test_a_table_comes_back_as_it_was(

@@ -12,7 +12,9 @@ async def test_an_old_result_goes_with_its_job(bench: Bench, environment: dict[s
     job_id = await bench.job(dataset_id)
     bucket = bench.settings.s3_job_results_bucket
     async with running(environment, tmp_path, PRUNE_S="3600"):
-        await bench.until_status(job_id, JobStatus.COMPLETED)
+        row = await bench.until_status(job_id, JobStatus.COMPLETED)
+        assert row.manifest is not None
+        await bench.store.settle(bucket, row.manifest.files)
         assert await bench.keys(bucket, f"results/{job_id}/")
 
     async def gone() -> bool:

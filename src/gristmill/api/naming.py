@@ -69,6 +69,8 @@ async def read_documents(
     for place, file in found.items():
         manifest = jobs[place[0]].manifest
         assert manifest is not None  # noqa: S101 (its file was found)
+        # The worker reads the object.
+        await store.settle(manifest.bucket, [file])
         try:
             read[place] = await store.read(manifest.bucket, file.key)
         except NotFound:  # removed since its row was read

@@ -84,6 +84,7 @@ async def get_result(
         refusal: Response[Any] = without_result(row, request.scope["path"])
         return refusal
     main = main_file(row.manifest)
+    await store.settle(row.manifest.bucket, [main] if redirect else row.manifest.files)
     if redirect:
         shown = await _signed(store, settings, row.manifest.bucket, main)
         away: Response[Any] = Response(None, status_code=303, headers={"Location": shown.url})

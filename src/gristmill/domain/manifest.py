@@ -5,10 +5,12 @@ import msgspec
 from gristmill.domain.column import Column
 
 
-class StoredFile(msgspec.Struct, frozen=True):
+class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True):
     """One object: its key in its bucket, size in bytes, rows (None when it is not a table) and SHA-256 in hex.
 
-    `text_bytes` is what a table's texts and nested values take in memory; 0 where nobody has counted.
+    `text_bytes` is what a table's texts and nested values take in memory; 0 where nobody has counted. With
+    `content`, a small document that its manifest holds: it commits with the job, and is stored as an object when
+    somebody first asks where that is.
     """
 
     key: str
@@ -18,6 +20,7 @@ class StoredFile(msgspec.Struct, frozen=True):
     sha256: str
     rows: int | None = None
     text_bytes: int = 0
+    content: str | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

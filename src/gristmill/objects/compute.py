@@ -1,6 +1,7 @@
 """The object store for the thread that computes: blocking, over an event loop that runs in another thread."""
 
 import asyncio
+import hashlib
 import io
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
@@ -10,7 +11,7 @@ from typing import IO, Any, TypeVar, cast
 import msgspec
 import polars as pl
 
-from gristmill.domain.manifest import StoredFile
+from gristmill.domain.manifest import JSON, StoredFile
 from gristmill.domain.output import UNKNOWN, Extent, OutputFormat
 from gristmill.objects.connection import without_proxy
 from gristmill.objects.keys import checked_prefix
@@ -23,6 +24,8 @@ from gristmill.writing import with_counted, write_table
 T = TypeVar("T")
 
 HANDOVER_BYTES = MIB
+# A document up to this size is held by the manifest: lists of jobs read it, and a larger one would slow them down.
+HELD_BYTES = 8 * 1024
 PREFETCHED_CHUNKS = 4
 SCAN_RETRIES = 3
 
@@ -30,7 +33,8 @@ SCAN_RETRIES = 3
 class ObjectOutput:
     """The files of one attempt under its own prefix; an `Output` of the domain.
 
-    `store` belongs to `loop`, which runs in another thread.
+    `store` belongs to `loop`, which runs in another thread. With `hold`, small documents of text are not stored: the
+    manifest holds them.
     """
 
     def __init__(
@@ -41,11 +45,13 @@ class ObjectOutput:
         prefix: str,
         *,
         on_upload_id: OnUploadId | None = None,
+        hold: bool = False,
     ) -> None:
         self._store = store
         self._loop = loop
         self._bucket = bucket
         self._prefix = checked_prefix(prefix)
+        self._hold = hold
         self._on_upload_id = on_upload_id
         self._files: list[StoredFile] = []
 
@@ -90,6 +96,9 @@ class ObjectOutput:
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
         """Write the small file `name`."""
+        if self._hold and media_type == JSON and len(content) <= HELD_BYTES:
+            self._files.append(held_file(self._prefix + name, name, content))
+            return
         with step("write"):
             stored = self._put(name, content, media_type)
         self._files.append(_stored_file(name, media_type, stored, None))
@@ -267,6 +276,12 @@ class _Prefetch:
         finally:
             if not self._stopped:
                 await self._queue.put(b"")
+
+
+def held_file(key: str, name: str, content: bytes) -> StoredFile:
+    """A document of JSON that its manifest holds."""
+    digest = hashlib.sha256(content).hexdigest()
+    return StoredFile(key, name, JSON, len(content), digest, content=content.decode())
 
 
 def _stored_file(name: str, media_type: str, stored: Stored, rows: int | None) -> StoredFile:

@@ -1,7 +1,7 @@
 """The object store, for the event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from botocore.exceptions import ClientError
 
-from gristmill.errors import StoreUnavailable, TooLarge
+from gristmill.domain.manifest import StoredFile
+from gristmill.errors import NotFound, StoreUnavailable, TooLarge
 from gristmill.objects import download, parts
 from gristmill.objects.connection import Connection
 from gristmill.objects.faults import error_code
@@ -29,6 +30,8 @@ MAX_DELETE = 1000  # keys one DeleteObjects takes
 MAX_READ_BYTES = 16 * MIB
 MAX_PRESIGN_S = 900
 PROBE_DEADLINE_S = 3.0
+# Documents that are known to be stored.
+REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class ObjectStore:
         self._s3 = Connection(settings, endpoint_url=endpoint)
         self._signer = self._s3 if public == endpoint else Connection(settings, endpoint_url=public)
         self._room = Room()
+        self._settled: dict[tuple[str, str], None] = {}
         # One thread hashes more in a second than the store takes, and leaves the other core to all else.
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash-parts")
         self._part_bytes = part_bytes(settings.max_upload_bytes)
@@ -117,6 +121,25 @@ class ObjectStore:
         async with self.writer(bucket, key, media_type=media_type) as writer:
             await writer.write(content)
             return await writer.finish()
+
+    async def settle(self, bucket: str, files: Iterable[StoredFile]) -> None:
+        """Store those of the files whose content a manifest holds, if they are not there.
+
+        Their keys belong to one attempt, so whoever does it puts the same bytes. Who removes the job notes its prefix
+        with the removal, and the sweep after the grace time finds what is put meanwhile.
+        """
+        for file in files:
+            if file.content is not None and (bucket, file.key) not in self._settled:
+                await self._settle(bucket, file, file.content.encode())
+
+    async def _settle(self, bucket: str, file: StoredFile, content: bytes) -> None:
+        try:
+            await self.head(bucket, file.key)
+        except NotFound:
+            await self.put(bucket, file.key, content, file.media_type)
+        self._settled[bucket, file.key] = None
+        while len(self._settled) > REMEMBERED:
+            del self._settled[next(iter(self._settled))]
 
     async def read(self, bucket: str, key: str, *, max_bytes: int = MAX_READ_BYTES) -> bytes:
         """A small object's content.

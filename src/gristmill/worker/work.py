@@ -86,7 +86,7 @@ class Workbench:
 
     def _complete(self, job: ClaimedJob, scratch: Path, progress: OnProgress) -> Completed:
         bucket, prefix = place_of_job(self._settings, job)
-        output = ObjectOutput(self._store, self._loop, bucket, prefix)
+        output = ObjectOutput(self._store, self._loop, bucket, prefix, hold=job.kind != INGEST_KIND)
         if job.kind == INGEST_KIND:
             return self._ingest(job, scratch, output, progress, bucket=bucket, prefix=prefix)
         return self._process(job, output, progress, bucket=bucket, prefix=prefix)
