@@ -117,4 +117,5 @@ async def _written(store: ObjectStore, bucket: str, prefix: str, tables: dict[st
     for name, table in tables.items():
         await asyncio.to_thread(output.table, name, table.lazy())
     await asyncio.to_thread(output.document, "report.json", REPORT, JSON)
-    return Manifest(bucket, prefix, output.files, report=msgspec.Raw(REPORT))
+    files = await asyncio.to_thread(output.finish)
+    return Manifest(bucket, prefix, files, report=msgspec.Raw(REPORT))

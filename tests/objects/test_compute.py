@@ -61,9 +61,10 @@ async def test_small_documents_are_held_by_the_manifest_until_they_are_settled(
     await asyncio.to_thread(output.document, "large.json", b"x" * (HELD_BYTES + 1), JSON)
     await asyncio.to_thread(output.document, "other.bin", b"{}", "application/octet-stream")
     assert await left(store, bucket, prefix) == [f"{prefix}large.json", f"{prefix}other.bin"]
-    assert [file.name for file in output.files if file.content is not None] == list(contents)
-    await store.settle(bucket, output.files)
-    for file in output.files:
+    files = await asyncio.to_thread(output.finish)
+    assert [file.name for file in files if file.content is not None] == list(contents)
+    await store.settle(bucket, files)
+    for file in files:
         content = await store.read(bucket, file.key)
         assert content == contents.get(file.name, content)
         assert (file.size_bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
@@ -77,9 +78,10 @@ async def test_a_table_comes_back_as_it_was(
     rows = await asyncio.to_thread(as_output.table, "part-00000.parquet", frame.lazy())
     await asyncio.to_thread(as_output.table, "part-00001.parquet", frame.lazy().filter(pl.col("n") < 10))
     await asyncio.to_thread(as_output.document, "report.json", b"{}", JSON)
-    first, second, report = output.files
+    files = await asyncio.to_thread(output.finish)
+    first, second, report = files
     assert (rows, first.rows, second.rows, report.rows) == (ROWS, ROWS, 10, None)
-    assert [file.key for file in output.files] == [prefix + file.name for file in output.files]
+    assert [file.key for file in files] == [prefix + file.name for file in files]
     assert (first.media_type, report.media_type) == (PARQUET, JSON)
     content = b"".join([chunk async for chunk in store.stream(bucket, first.key)])
     assert (first.size_bytes, first.sha256) == (len(content), hashlib.sha256(content).hexdigest())
@@ -97,11 +99,12 @@ async def test_the_same_frame_gives_the_same_bytes_in_every_format(
     output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
     query = frame.lazy().filter(pl.col("x") > 0).with_columns(z=pl.col("y") * 2)
     rows = [await asyncio.to_thread(output.table, name, query, form) for name in ("a", "b", "c")]
-    assert len({file.sha256 for file in output.files}) == 1
-    assert {file.media_type for file in output.files} == {form.media_type}
-    assert {file.rows for file in output.files} == set(rows)
-    content = b"".join([chunk async for chunk in store.stream(bucket, output.files[0].key)])
-    assert output.files[0].size_bytes == len(content)
+    files = await asyncio.to_thread(output.finish)
+    assert len({file.sha256 for file in files}) == 1
+    assert {file.media_type for file in files} == {form.media_type}
+    assert {file.rows for file in files} == set(rows)
+    content = b"".join([chunk async for chunk in store.stream(bucket, files[0].key)])
+    assert files[0].size_bytes == len(content)
     assert READERS[form](content).equals(query.collect())
 
 
@@ -110,7 +113,8 @@ async def test_an_empty_table_keeps_its_columns(
 ) -> None:
     output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
     assert await asyncio.to_thread(output.table, "empty", frame.lazy().filter(pl.col("n") < 0)) == 0
-    (back,) = await asyncio.to_thread(pl.collect_all, [scan(settings, bucket, file) for file in output.files])
+    files = await asyncio.to_thread(output.finish)
+    (back,) = await asyncio.to_thread(pl.collect_all, [scan(settings, bucket, file) for file in files])
     assert back.schema == frame.schema
 
 
@@ -125,8 +129,42 @@ async def test_a_query_that_fails_leaves_nothing(
     output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
     with pytest.raises((LookupError, pl.exceptions.ComputeError)):
         await asyncio.to_thread(output.table, "it", frame.lazy().map_batches(fail, streamable=True))
-    assert output.files == ()
+    files = await asyncio.to_thread(output.finish)
+    assert files == ()
     assert await left(store, bucket, prefix) == []
+
+
+@pytest.fixture
+def megabytes() -> pl.LazyFrame:
+    """Too much for one call, too little for a part: all of it is sent at the end."""
+    return pl.LazyFrame({"n": np.random.default_rng(3).random(300_000)})
+
+
+async def test_the_end_of_a_table_is_waited_for_by_the_next_file(
+    *, shaky: ObjectStore, proxy: FaultProxy, bucket: str, prefix: str, megabytes: pl.LazyFrame
+) -> None:
+    output = ObjectOutput(shaky, asyncio.get_running_loop(), bucket, prefix)
+    await asyncio.to_thread(output.table, "first", megabytes)
+    await asyncio.to_thread(output.finish)
+    await proxy.refuse()
+    await asyncio.to_thread(output.table, "second", megabytes)
+    with pytest.raises(StoreUnavailable):
+        await asyncio.to_thread(output.document, "report.json", b"{}", JSON)
+    proxy.reset()
+    assert [file.name for file in await asyncio.to_thread(output.finish)] == ["first"]
+
+
+async def test_nothing_is_on_its_way_when_an_attempt_is_over(
+    store: ObjectStore, bucket: str, prefix: str, megabytes: pl.LazyFrame
+) -> None:
+    def attempt(loop: asyncio.AbstractEventLoop) -> None:
+        with ObjectOutput(store, loop, bucket, prefix) as output:
+            output.table("it", megabytes)
+            raise LookupError("after the table")
+
+    with pytest.raises(LookupError):
+        await asyncio.to_thread(attempt, asyncio.get_running_loop())
+    assert await left(store, bucket, prefix) == [f"{prefix}it"]
 
 
 @pytest.mark.parametrize("fault", ["freeze", "refuse"])
@@ -147,7 +185,8 @@ async def test_a_store_lost_while_writing_is_unavailable(
         await asyncio.to_thread(output.table, "it", frame.lazy().map_batches(losing, streamable=True))
     proxy.reset()
     proxy.thaw()
-    assert output.files == ()
+    files = await asyncio.to_thread(output.finish)
+    assert files == ()
 
 
 async def test_a_source_reads_as_a_file(store: ObjectStore, bucket: str, prefix: str) -> None:
@@ -207,8 +246,9 @@ async def test_a_scan_of_what_is_not_there_is_not_found(
 ) -> None:
     output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
     await asyncio.to_thread(output.table, "it", frame.lazy().head(10))
-    await store.delete(bucket, [output.files[0].key])
-    assert isinstance(await failure(scan(settings, bucket, output.files[0]).collect), NotFound)
+    files = await asyncio.to_thread(output.finish)
+    await store.delete(bucket, [files[0].key])
+    assert isinstance(await failure(scan(settings, bucket, files[0]).collect), NotFound)
 
 
 @pytest.mark.parametrize("fault", ["freeze", "refuse"])
@@ -228,7 +268,8 @@ async def test_a_scan_of_a_lost_store_is_unavailable(
         proxy.freeze()
     else:
         await proxy.refuse()
-    told = await failure(scan(through_proxy, bucket, output.files[0]).collect)
+    files = await asyncio.to_thread(output.finish)
+    told = await failure(scan(through_proxy, bucket, files[0]).collect)
     assert isinstance(told, StoreUnavailable)
     assert prefix not in str(told)
 
@@ -239,7 +280,8 @@ async def test_a_scan_survives_cut_bodies(
     output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
     await asyncio.to_thread(output.table, "it", frame.lazy())
     proxy.cut_answers(200_000)
-    back = await asyncio.to_thread(scan(through_proxy, bucket, output.files[0]).collect)
+    files = await asyncio.to_thread(output.finish)
+    back = await asyncio.to_thread(scan(through_proxy, bucket, files[0]).collect)
     assert proxy.cuts == 1
     assert_frame_equal(back, frame)
 
@@ -275,7 +317,8 @@ def test_a_loop_in_another_thread_serves_the_main_thread(
     store = asyncio.run_coroutine_threadsafe(enter(context), other_loop).result()
     output = ObjectOutput(store, other_loop, bucket, prefix)
     assert output.table("it", frame.lazy(), copy=tmp_path / "copy") == ROWS
-    with ObjectSource(store, other_loop, bucket, output.files[0].key, sha256=output.files[0].sha256) as source:
+    files = output.finish()
+    with ObjectSource(store, other_loop, bucket, files[0].key, sha256=files[0].sha256) as source:
         stored = source.read()
     assert_frame_equal(pl.read_parquet(io.BytesIO(stored)), frame)
     assert (tmp_path / "copy").read_bytes() == stored

@@ -29,7 +29,7 @@ async def stored(store: ObjectStore, bucket: str, prefix: str, *frames: pl.DataF
     output = ObjectOutput(store, asyncio.get_running_loop(), bucket, prefix)
     for ordinal, frame in enumerate(frames):
         await asyncio.to_thread(output.table, part_name(ordinal), frame.lazy())
-    return output.files
+    return await asyncio.to_thread(output.finish)
 
 
 def test_slices_cover_the_rows_asked_for_and_nothing_else() -> None:

@@ -4,9 +4,12 @@ import asyncio
 import hashlib
 import io
 from collections.abc import AsyncGenerator, Coroutine, Sequence
+from concurrent.futures import Future, wait
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from types import TracebackType
+from typing import IO, Any, Self, TypeVar, cast
 
 import msgspec
 import polars as pl
@@ -34,7 +37,8 @@ class ObjectOutput:
     """The files of one attempt under its own prefix; an `Output` of the domain.
 
     `store` belongs to `loop`, which runs in another thread. With `hold`, small documents of text are not stored: the
-    manifest holds them.
+    manifest holds them. The last bytes of a table are stored while the next file is made; leaving the context waits for
+    them whatever happened.
     """
 
     def __init__(
@@ -54,10 +58,25 @@ class ObjectOutput:
         self._hold = hold
         self._on_upload_id = on_upload_id
         self._files: list[StoredFile] = []
+        self._ending: _Ending | None = None
 
-    @property
-    def files(self) -> tuple[StoredFile, ...]:
-        """The files that are whole, in the order they were written."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ending is not None:
+            ending, self._ending = self._ending, None
+            wait([ending.stored])
+            ending.sink.abort(error)
+
+    def finish(self) -> tuple[StoredFile, ...]:
+        """The files, whole, in the order they were written.
+
+        Raises StoreUnavailable: the last could not be stored.
+        """
+        self._settle()
         return tuple(self._files)
 
     def table(
@@ -74,7 +93,7 @@ class ObjectOutput:
         With `copy`, the bytes are also written to that file of this machine.
 
         Raises:
-            StoreUnavailable: it could not be stored.
+            StoreUnavailable: it, or the table before, could not be stored.
             Whatever the query raises; the upload is aborted then.
         """
         counted, counts = with_counted(frame)
@@ -83,19 +102,34 @@ class ObjectOutput:
             with step("write"):
                 # Polars calls write, flush and close only.
                 write_table(counted, cast("IO[bytes]", sink), form, extent)
+                self._settle()
                 whole = sink.small()
-                stored = sink.finish() if whole is None else self._put(name, whole, form.media_type)
+                stored = sink.finish() if whole is None else _done(self._put(name, whole, form.media_type))
         except BaseException as error:
             sink.abort(error)
             if sink.failure is not None and sink.failure is not error:
                 raise sink.failure from error  # Polars tells it as a ComputeError of its own
             raise
-        made = _stored_file(name, form.media_type, stored, counts.rows)
-        self._files.append(msgspec.structs.replace(made, text_bytes=counts.text_bytes))
+        self._ending = _Ending(sink, stored, name, form.media_type, counts.rows, counts.text_bytes)
         return counts.rows
+
+    def _settle(self) -> None:
+        """Wait until the last bytes of the table written last are stored."""
+        ending, self._ending = self._ending, None
+        if ending is None:
+            return
+        try:
+            with step("write"):
+                stored = ending.stored.result()
+        except BaseException as error:
+            ending.sink.abort(error)
+            raise
+        made = _stored_file(ending.name, ending.media_type, stored, ending.rows)
+        self._files.append(msgspec.structs.replace(made, text_bytes=ending.text_bytes))
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
         """Write the small file `name`."""
+        self._settle()
         if self._hold and media_type == JSON and len(content) <= HELD_BYTES:
             self._files.append(held_file(self._prefix + name, name, content))
             return
@@ -193,6 +227,18 @@ def load(store: ObjectStore, bucket: str, files: Sequence[StoredFile]) -> list[p
     return [pl.read_parquet(io.BytesIO(content)) for content in contents]
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """A table that is written, whose last bytes are on their way, and what its file will be."""
+
+    sink: "_Sink"
+    stored: "Future[Stored]"
+    name: str
+    media_type: str
+    rows: int
+    text_bytes: int
+
+
 class _Sink:
     """What Polars writes a file to: gathers bytes and hands them to the upload on the loop's thread."""
 
@@ -222,14 +268,16 @@ class _Sink:
         """The whole file, if nothing of it was handed to the upload yet."""
         return None if self._handed_over else bytes(self._gathered)
 
-    def finish(self) -> Stored:
+    def finish(self) -> "Future[Stored]":
+        """Nothing more comes: what is left is stored while others go on."""
         self._close_copy()
         self._hand_over()
-        return _wait(self._loop, self._writer.finish())
+        return asyncio.run_coroutine_threadsafe(self._writer.finish(), self._loop)
 
-    def abort(self, error: BaseException) -> None:
+    def abort(self, error: BaseException | None) -> None:
         self._close_copy()
-        _wait(self._loop, self._writer.__aexit__(type(error), error, error.__traceback__))
+        kind, trace = (None, None) if error is None else (type(error), error.__traceback__)
+        _wait(self._loop, self._writer.__aexit__(kind, error, trace))
 
     def _close_copy(self) -> None:
         if self._copy is not None:
@@ -293,6 +341,12 @@ def _stored_file(name: str, media_type: str, stored: Stored, rows: int | None) -
         sha256=stored.sha256,
         rows=rows,
     )
+
+
+def _done(stored: Stored) -> "Future[Stored]":
+    done: Future[Stored] = Future()
+    done.set_result(stored)
+    return done
 
 
 def _wait(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:

@@ -86,10 +86,10 @@ class Workbench:
 
     def _complete(self, job: ClaimedJob, scratch: Path, progress: OnProgress) -> Completed:
         bucket, prefix = place_of_job(self._settings, job)
-        output = ObjectOutput(self._store, self._loop, bucket, prefix, hold=job.kind != INGEST_KIND)
-        if job.kind == INGEST_KIND:
-            return self._ingest(job, scratch, output, progress, bucket=bucket, prefix=prefix)
-        return self._process(job, output, progress, bucket=bucket, prefix=prefix)
+        with ObjectOutput(self._store, self._loop, bucket, prefix, hold=job.kind != INGEST_KIND) as output:
+            if job.kind == INGEST_KIND:
+                return self._ingest(job, scratch, output, progress, bucket=bucket, prefix=prefix)
+            return self._process(job, output, progress, bucket=bucket, prefix=prefix)
 
     def _ingest(
         self, job: ClaimedJob, scratch: Path, output: ObjectOutput, progress: OnProgress, *, bucket: str, prefix: str
@@ -113,7 +113,7 @@ class Workbench:
         manifest = Manifest(
             bucket=bucket,
             prefix=prefix,
-            files=output.files,
+            files=output.finish(),
             rows_in=found.rows_read,
             rows_out=found.rows_loaded,
             rows_dropped=found.rows_rejected,
@@ -128,11 +128,11 @@ class Workbench:
         dataset = job.dataset
         key = original_key(str(dataset.id))
         if dataset.derived:
-            output = ObjectOutput(self._store, self._loop, bucket, dataset_prefix(str(dataset.id)))
             parts = self._parts(dataset, whole=True)
             extent = Extent(sum(part.rows for part in parts), sum(part.text_bytes for part in parts))
-            output.table(ORIGINAL, pl.concat([part.scan() for part in parts], how="vertical"), extent=extent)
-            (stored,) = output.files
+            with ObjectOutput(self._store, self._loop, bucket, dataset_prefix(str(dataset.id))) as output:
+                output.table(ORIGINAL, pl.concat([part.scan() for part in parts], how="vertical"), extent=extent)
+                (stored,) = output.finish()
             return msgspec.structs.replace(dataset, sha256=stored.sha256, size_bytes=stored.size_bytes)
         if dataset.source is not None and not self._wait(self._is_there(bucket, key, dataset.size_bytes)):
             copying = self._store.copy(
@@ -179,7 +179,7 @@ class Workbench:
         manifest = Manifest(
             bucket=bucket,
             prefix=prefix,
-            files=output.files,
+            files=output.finish(),
             rows_in=finished.rows_in,
             rows_out=finished.rows_out,
             rows_dropped=finished.rows_dropped,
