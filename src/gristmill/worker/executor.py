@@ -126,7 +126,7 @@ class Executor:
             answer = await self._compute(attempt, child)
             outcome = self._judge(attempt, answer)
             await self._hand_over(attempt, outcome)
-            if not child.exited.done() and (held := self._watch.kept_too_much(child.pid)) is not None:
+            if not child.exited.done() and (held := self._watch.kept_too_much(child.pid, attempt)) is not None:
                 log.info("executor.recycled", pid=child.pid, bytes=held)
                 return
 
