@@ -211,6 +211,7 @@ async def test_a_result_that_is_shared_meanwhile_stays(
     for _ in range(5):
         job_id = await submit(client, dataset_id=dataset["id"])
         await complete(database, store, settings, job_id)
+        assert (await client.get(f"/jobs/{job_id}/result")).status_code == 200
         twin, removed = await asyncio.gather(submit(client, dataset_id=dataset["id"]), client.delete(f"/jobs/{job_id}"))
         shared = (await client.get(f"/jobs/{twin}")).json()["reused_from"]
         assert (shared, removed.status_code) in ((job_id, 409), (None, 204))

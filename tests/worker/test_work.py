@@ -1,14 +1,21 @@
 """A failure becomes a problem that says what the user may know, and nothing of the data."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 import polars as pl
 import pytest
 
+from gristmill.db import claims, outcomes
+from gristmill.db.inputs import Inputs
+from gristmill.domain.column import Column
+from gristmill.domain.dataset import Ingested
 from gristmill.domain.job import JobStatus, Progress
-from gristmill.domain.manifest import KEPT_NAME
+from gristmill.domain.manifest import KEPT_NAME, Manifest
+from gristmill.domain.outcome import Completed
 from gristmill.errors import BadData, StoreUnavailable
+from gristmill.worker.protocol import Run, frame
 from gristmill.worker.work import Throttled, broken
 from tests.worker.rig import Bench, numbers, running
 from tests.worker.test_protocol import JOB
@@ -62,3 +69,16 @@ async def test_metrics_of_a_ready_dataset_reads_none_of_its_parts(
         found = await bench.until_status(await bench.job(dataset_id), JobStatus.COMPLETED)
     assert found.manifest is not None
     assert msgspec.json.decode(found.manifest.report)["rows"] == 5_000
+
+
+async def test_what_an_executor_is_sent_does_not_grow_with_the_profile(bench: Bench) -> None:
+    dataset_id = await bench.dataset(b"a\n1\n")
+    (ingest,) = await claims.claim_jobs(bench.database, worker_id=uuid4(), limit=1, lease_s=60)
+    profile = msgspec.Raw(b'{"columns": "%s"}' % (b"x" * 100_000))
+    found = Ingested((Column("a", "Int64"),), 1, 1, 0, profile=profile)
+    outcome = Completed(Manifest("datasets", "p/", ()), found)
+    await outcomes.record_outcomes(bench.database, [outcomes.Ending(ingest.id, ingest.lease, outcome)])
+    await bench.job(dataset_id)
+    (claim,) = await claims.claim_jobs(bench.database, worker_id=uuid4(), limit=1, lease_s=60)
+    data = await Inputs(bench.database).of([claim])
+    assert len(frame(Run(claim.on(data[claim.id], {}), "scratch"))) < 2_000

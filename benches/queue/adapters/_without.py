@@ -130,7 +130,7 @@ VARIANTS |= {
 }
 # Without batches it takes long: fewer jobs tell as well.
 FEW = {"outcomes_in_batches": 4_000, "claims_in_batches": 4_000}
-JOBS = {name: FEW.get(name, 8_000 if "few_slots" in name else 30_000) for name in VARIANTS}
+JOBS = {name: FEW.get(name, 2_000 if "few_slots" in name else 30_000) for name in VARIANTS}
 
 
 def worker_main(url, ran, without, slots=SLOTS):

@@ -1,4 +1,4 @@
-"""What claimed jobs work on, read apart from the claim: many jobs share a dataset, and a profile is large."""
+"""What claimed jobs work on, read apart from the claim: many jobs share a dataset."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -14,7 +14,7 @@ from gristmill.domain.manifest import PARQUET
 from gristmill.domain.source import DatasetSource
 
 DATASETS = """
-SELECT id, format, original_key, size_bytes, columns, manifest, profile, rows_loaded, sha256, source
+SELECT id, format, original_key, size_bytes, columns, manifest, rows_loaded, sha256, source
 FROM datasets WHERE id = ANY ($1::uuid[])
 """
 RESULTS = "SELECT id, dataset_id, manifest FROM jobs WHERE id = ANY ($1::uuid[]) AND status = 'completed'"
@@ -95,7 +95,7 @@ def _result_input(record: asyncpg.Record) -> DatasetInput:
         original_key="",
         size_bytes=sum(file.size_bytes for file in tables),
         columns=made.columns,
-        parts=msgspec.structs.replace(made, files=tables),
+        parts=msgspec.structs.replace(made, files=tables, report=msgspec.Raw(b"{}")),
         rows=made.rows_out,
         derived=True,
     )

@@ -1,8 +1,7 @@
 """What becomes of attempts: recorded under their lease, once, together with everything that follows from it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 from uuid import UUID
 
 import asyncpg
@@ -114,8 +113,7 @@ WHERE job_events.type NOT IN ('claimed', 'cancel_requested')
 """
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(NamedTuple):
     """What became of one attempt, not yet recorded."""
 
     job_id: UUID

@@ -216,7 +216,6 @@ def dataset_input(record: Record) -> DatasetInput:
         size_bytes=record["size_bytes"],
         columns=_columns.decode(columns) if columns else (),
         parts=_manifest.decode(manifest) if manifest else None,
-        profile=raw(record["profile"]) or msgspec.Raw(b"{}"),
         rows=record["rows_loaded"] or 0,
         sha256=record["sha256"],
         source=_source.decode(record["source"]) if record["source"] else None,

@@ -68,7 +68,6 @@ class DatasetInput(msgspec.Struct, frozen=True):
     size_bytes: int
     columns: tuple[Column, ...] = ()
     parts: Manifest | None = None
-    profile: msgspec.Raw = msgspec.Raw(b"{}")
     rows: int = 0
     derived: bool = False
     sha256: str | None = None

@@ -128,9 +128,13 @@ class ObjectStore:
         Their keys belong to one attempt, so whoever does it puts the same bytes. Who removes the job notes its prefix
         with the removal, and the sweep after the grace time finds what is put meanwhile.
         """
-        for file in files:
-            if file.content is not None and (bucket, file.key) not in self._settled:
-                await self._settle(bucket, file, file.content.encode())
+        await asyncio.gather(
+            *(
+                self._settle(bucket, file, file.content.encode())
+                for file in files
+                if file.content is not None and (bucket, file.key) not in self._settled
+            )
+        )
 
     async def _settle(self, bucket: str, file: StoredFile, content: bytes) -> None:
         try:

@@ -134,7 +134,7 @@ class Attempts:
     def __init__(self, tracer: Tracer | None = None) -> None:
         self._tracer = tracer
         self._by_lease: dict[int, Attempt] = {}
-        self.changed = asyncio.Event()
+        self.none_left = asyncio.Event()
 
     def add(self, attempt: Attempt) -> None:
         self._by_lease[attempt.job.lease] = attempt
@@ -143,7 +143,8 @@ class Attempts:
 
     def remove(self, attempt: Attempt) -> None:
         del self._by_lease[attempt.job.lease]
-        self.changed.set()
+        if not self._by_lease:
+            self.none_left.set()
 
     def __iter__(self) -> Iterator[Attempt]:
         return iter(list(self._by_lease.values()))
@@ -156,5 +157,5 @@ class Attempts:
 
     async def until_none(self) -> None:
         while self._by_lease:
-            self.changed.clear()
-            await self.changed.wait()
+            self.none_left.clear()
+            await self.none_left.wait()

@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from gristmill import metrics
@@ -27,17 +27,12 @@ BATCH = 1000
 WAITING = 2000
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """What became of an attempt, as its executor saw it. The database may see it otherwise."""
 
     attempt: Attempt
     outcome: Outcome
     stand_in: bool = False
-
-    @property
-    def ending(self) -> Ending:
-        return Ending(self.attempt.job.id, self.attempt.job.lease, self.outcome)
 
 
 class Completer:
@@ -122,7 +117,9 @@ class Completer:
                 return
 
     async def _record_once(self, batch: list[Decision]) -> None:
-        statuses = await record_outcomes(self._database, [decision.ending for decision in batch])
+        statuses = await record_outcomes(
+            self._database, [Ending(attempt.job.id, attempt.job.lease, outcome) for attempt, outcome, _ in batch]
+        )
         missing = [
             (decision.attempt.job.id, decision.attempt.job.lease)
             for decision in batch
@@ -132,11 +129,14 @@ class Completer:
         # the row, and the lease is not the row's any more.
         ended = await ended_attempts(self._database, missing) if missing else {}
         concluded = []
+        telling = log.is_enabled_for(logging.INFO)
         for decision in batch:
             lease = decision.attempt.job.lease
             name = self._conclude(decision, status=statuses.get(lease), recorded=ended.get(lease))
             if name is not None:
                 concluded.append((decision, name))
+                if telling:
+                    _tell(decision, name)
         _count(concluded)
 
     async def _record_apart(self, batch: list[Decision], error: InternalError) -> None:
@@ -161,8 +161,6 @@ class Completer:
             return None
         if status is JobStatus.CANCELED:
             name = "canceled"
-        if log.is_enabled_for(logging.INFO):
-            _tell(decision, name)
         if name != "completed" and _may_have_written(decision):
             self._cleaner.remove(job)
         if name == "completed" and self._paces is not None:
@@ -202,11 +200,13 @@ def _count(concluded: Iterable[tuple[Decision, str]]) -> None:
         kind = decision.attempt.job.kind
         outcomes[kind, name] += 1
         match decision.outcome:
-            case Completed(manifest=manifest) if manifest.files and name == "completed":
-                rows[kind, "read"] += manifest.rows_in
-                rows[kind, "written"] += manifest.rows_out
-                rows[kind, "dropped"] += manifest.rows_dropped
-                rows[kind, "bytes"] += sum(file.size_bytes for file in manifest.files)
+            # Without a guard: a struct is asked slowly whether it is of another class.
+            case Completed(manifest=manifest):
+                if manifest.files and name == "completed":
+                    rows[kind, "read"] += manifest.rows_in
+                    rows[kind, "written"] += manifest.rows_out
+                    rows[kind, "dropped"] += manifest.rows_dropped
+                    rows[kind, "bytes"] += sum(file.size_bytes for file in manifest.files)
             case Failed(problem=problem) | Retry(problem=problem):
                 metrics.FAILURES.labels(metrics.KINDS.label(kind), problem.code).inc()
     for (kind, name), number in outcomes.items():

@@ -128,16 +128,16 @@ class Executor:
             answer = await self._compute(attempt, child)
             outcome = self._judge(attempt, answer)
             await self._hand_over(attempt, outcome)
-            if not child.exited.done() and (held := await self._kept_too_much(child)) is not None:
+            if not child.exited.done() and (held := await self._kept_too_much(child, attempt)) is not None:
                 log.info("executor.recycled", pid=child.pid, bytes=held)
                 return
 
-    async def _kept_too_much(self, child: ChildProcess) -> int | None:
+    async def _kept_too_much(self, child: ChildProcess, attempt: Attempt) -> int | None:
         """Bytes that it holds and ought to have given back. What was freed last goes back a moment after it was."""
-        if self._watch.kept_too_much(child.pid) is None:
+        if self._watch.kept_too_much(child.pid, attempt) is None:
             return None
         await asyncio.wait({child.exited}, timeout=GIVEN_BACK_S)
-        return self._watch.kept_too_much(child.pid)
+        return self._watch.kept_too_much(child.pid, attempt)
 
     async def _next(self, child: ChildProcess) -> Attempt | None:
         if not child.exited.done() and (ready := self._slots.take_ready()) is not None:

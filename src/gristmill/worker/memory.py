@@ -2,6 +2,7 @@
 tells all of it in files; elsewhere nothing is known, and the limits of memory do not hold (those of time do)."""
 
 import ctypes
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,17 +15,16 @@ USABLE = 0.9
 # kernel takes those pages back when it needs them, so a job must not die for them. (PSS, which would share out pages
 # that processes have in common, costs a walk over all maps; what executors share is the code, which is RssFile.)
 # RLIMIT_AS is no limit for us: a scan of 4 M rows that peaked at 168 MiB resident had reserved 1,276 MiB of addresses.
-OWN_PAGES = frozenset({"RssAnon", "RssShmem", "VmSwap"})
+OWN_PAGES = re.compile(rb"^(?:RssAnon|RssShmem|VmSwap):\s*(\d+)", re.MULTILINE)
 
 
 def memory_of(pid: int, *, proc: Path = PROC) -> int | None:
     """Bytes of memory that the process alone holds, swapped out ones included; None: it is gone, or nobody knows."""
     try:
-        status = (proc / str(pid) / "status").read_text()
+        status = (proc / str(pid) / "status").read_bytes()
     except OSError:
         return None
-    fields = (line.partition(":") for line in status.splitlines())
-    kib = [int(value.split()[0]) for name, _, value in fields if name in OWN_PAGES]
+    kib = [int(number) for number in OWN_PAGES.findall(status)]
     return sum(kib) * 1024 if kib else None
 
 

@@ -39,10 +39,13 @@ class Watch:
         # Most attempts are shorter than the time between two looks.
         attempt.peak = max(attempt.peak, memory_of(pid) or 0)
 
-    def kept_too_much(self, pid: int) -> int | None:
-        """Bytes that an idle executor holds, if they are too many for another job."""
+    def kept_too_much(self, pid: int, last: Attempt) -> int | None:
+        """Bytes that an idle executor holds after its last attempt, if they are too many for another job."""
+        most = self.budget * KEPT_SHARE
+        if last.began and last.peak <= most:  # it was looked at when it had ended: no need to look again
+            return None
         held = memory_of(pid)
-        return held if held is not None and held > self.budget * KEPT_SHARE else None
+        return held if held is not None and held > most else None
 
     def kernel_killed(self) -> bool:
         """Whether the kernel has killed for want of memory since we looked last."""

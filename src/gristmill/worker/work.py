@@ -49,6 +49,8 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 PROGRESS_S = 0.2
+# A stage shorter than this leaves little to be given back to the system, and asking for it takes time.
+TRIM_S = 0.05
 # What is read once into memory instead of from S3 in every pass: most of a small job's time is calls of S3.
 SMALL_BYTES = 2 * MIB
 SMALL_CELLS = 200_000
@@ -230,13 +232,16 @@ class Throttled:
         self._on_progress = on_progress
         self._stage: str | None = None
         self._next = 0.0
+        self._since = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
         if progress.stage == self._stage and now < self._next:
             return
         if progress.stage != self._stage:
-            give_back()
+            if now - self._since >= TRIM_S:
+                give_back()
+            self._since = now
         self._stage, self._next = progress.stage, now + PROGRESS_S
         self._on_progress(progress)
 
