@@ -46,6 +46,15 @@ def arguments_of(app: Litestar, template: str) -> Arguments:
     return model
 
 
+async def test_ids_that_are_not_checked_again_were_parsed_by_the_router(app: Litestar) -> None:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler, _ in route.route_handler_map.values():
+                for name, field in handler.parsed_fn_signature.parameters.items():
+                    if field.annotation is UUID:
+                        assert route.path_parameters[name].type is UUID, handler
+
+
 async def test_every_handler_with_a_dependency_is_given_all_that_it_asks_for(app: Litestar) -> None:
     seen = set[str]()
     for route in app.routes:

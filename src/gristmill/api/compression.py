@@ -34,14 +34,18 @@ class Zstd(CompressionFacade):
         config: CompressionConfig,
     ) -> None:
         del compression_encoding, config  # one encoding, nothing to set
-        self._writer = zstandard.ZstdCompressor(level=ZSTD_LEVEL).stream_writer(buffer, closefd=False)
+        self._buffer = buffer
+        self._writer: zstandard.ZstdCompressionWriter | None = None  # made when needed: most answers are too small
 
     def write(self, body: bytes) -> None:
+        if self._writer is None:
+            self._writer = zstandard.ZstdCompressor(level=ZSTD_LEVEL).stream_writer(self._buffer, closefd=False)
         self._writer.write(body)
         self._writer.flush(zstandard.FLUSH_BLOCK)
 
     def close(self) -> None:
-        self._writer.flush(zstandard.FLUSH_FRAME)
+        if self._writer is not None:
+            self._writer.flush(zstandard.FLUSH_FRAME)
 
 
 def compressing(app: "ASGIApp", config: CompressionConfig) -> "ASGIApp":
