@@ -17,7 +17,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from gristmill.api import examples
-from gristmill.api.links import LINKS
+from gristmill.api.links import BODIES, LINKS
 from gristmill.domain.pointer import escape
 from gristmill.settings import Settings
 from tests.api.serving import serving
@@ -149,7 +149,18 @@ def test_links_lead_to_operations_and_fill_their_paths(told: dict[str, Any]) -> 
         for link in links.values():
             path, _ = by_id[link["operationId"]]
             assert link["parameters"].keys() == set(re.findall(r"\{(\w+)\}", path))
-    assert {"redeliver", "abortUpload"} <= {target for leads_to in LINKS.values() for target in leads_to}
+
+
+def test_links_go_from_an_upload_to_a_result_and_to_the_end(told: dict[str, Any]) -> None:
+    seen, ahead = {"createDataset"}, ["createDataset"]
+    while ahead:
+        operation = ahead.pop()
+        onward = {target for (name, _), leads_to in LINKS.items() if name == operation for target in leads_to}
+        ahead += onward - seen
+        seen |= onward
+    assert {"submitJob", "getJob", "getResult", "listResultRows", "deleteJob", "deleteDataset", "abortUpload"} <= seen
+    body = {**BODIES["submitJob"], "dataset_id": str(examples.DATASET_ID)}
+    assert schema_errors(told, "#/components/schemas/JobRequest", body) == []
 
 
 def test_no_example_is_invented(settings: Settings) -> None:

@@ -10,7 +10,7 @@ import pytest
 from gristmill.errors import NotFound, StoreUnavailable
 from gristmill.objects import ObjectStore, UploadWriter
 from gristmill.objects.upload import MAX_PARTS, MIN_PART_BYTES, part_bytes
-from gristmill.settings import MIB
+from gristmill.settings import MIB, Settings
 from tests.proxy import FaultProxy
 
 MEDIA_TYPE = "application/octet-stream"
@@ -212,6 +212,21 @@ async def test_a_frozen_store_is_unavailable_and_works_again_after_it(
     assert (await shaky.put(bucket, prefix + "other", b"abc", MEDIA_TYPE)).size_bytes == 3
     with pytest.raises(NotFound):
         await store.head(bucket, prefix + "it")
+
+
+async def test_one_upload_has_two_parts_on_their_way_while_a_third_fills(
+    shaky: ObjectStore, proxy: FaultProxy, settings: Settings, bucket: str, prefix: str
+) -> None:
+    async def stand_still(_: str) -> None:
+        proxy.freeze()
+
+    writer = shaky.writer(bucket, prefix + "it", media_type=MEDIA_TYPE, on_upload_id=stand_still)
+    with pytest.raises(StoreUnavailable):
+        await fill(writer, 40)
+    assert writer.size_bytes == 3 * part_bytes(settings.max_upload_bytes)
+    proxy.reset()
+    proxy.thaw()
+    await writer.abort()
 
 
 async def test_frozen_in_the_middle_it_fails_and_what_was_sent_is_removed(

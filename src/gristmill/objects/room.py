@@ -1,12 +1,13 @@
 """Room for the parts of uploads: so many at once in a process, however many uploads there are.
 
-Without it each of fifty uploads holds two parts, 600 MB together, and all of them are on their way to the store at
-once, each so slowly that it misses its deadline.
+Without it each of fifty uploads holds three parts, 900 MB together, and most of them are on their way to the store at
+once, each so slowly that it misses its deadline. With it one upload has two parts on their way while a third one fills,
+and fifty take turns.
 """
 
 import asyncio
 
-# Twelve MiB each are enough for five uploads at full speed, one part filling and one on its way.
+# Of 6 MiB each: enough for three uploads at full speed, and to keep the store busy with more.
 PARTS_AT_ONCE = 10
 # Whose client sends nothing for so long, or needs so long for a part, takes nobody's place meanwhile.
 IDLE_S = 1.0

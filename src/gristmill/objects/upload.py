@@ -21,10 +21,11 @@ from gristmill.settings import MIB
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
-# The least S3 takes for all parts but the last. Two are in memory for each upload: one fills, one is on its way.
+# The least S3 takes for all parts but the last.
 MIN_PART_BYTES = 5 * MIB
 MAX_PARTS = 10_000
-PARTS_IN_FLIGHT = 1
+# The store works on one part with one core for most of the time. Many uploads have fewer each: `Room` decides.
+PARTS_IN_FLIGHT = 2
 # Less than this is hashed where it is: to have a thread do it takes longer.
 SMALL_BYTES = 64 * 1024
 
