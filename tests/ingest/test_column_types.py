@@ -1,6 +1,8 @@
 """Cells as people write them become the values they mean; what can mean two things stays text and is reported."""
 
 import datetime as dt
+import functools
+import zoneinfo
 from typing import Any
 
 import msgspec
@@ -14,10 +16,16 @@ from gristmill.ingest.options import IngestOptions
 from tests.ingest.folder import Load
 
 D, T = dt.date, dt.datetime
+U = functools.partial(dt.datetime, tzinfo=zoneinfo.ZoneInfo("UTC"))
 EITHER_DECIMAL = "column 1: its numbers may have decimals or thousands; it is kept as text (the option decimal says)"
 EITHER_ORDER = "column 1: its dates may have the day or the month first; it is kept as text (date_order says)"
 MIXED_SIGNS = "column 1: its numbers have different signs of currency or percent; it is kept as text"
 BRACKETS = "column 1: numbers in brackets are read as negative"
+SHORT_YEARS = "column 1: its years of two digits are read as 1970 to 2039"
+MIDNIGHT = "column 1: its dates without a time are read as midnight"
+YEAR_FIRST = (
+    "column 1: its years of two digits may stand first or last; it is kept as text (date_order, date_formats say)"
+)
 HALF = "column 1: 50.0 % of cells are numbers; it is kept as text"
 # The cells of a column as they stand, options, the values, the warnings.
 CASES: dict[str, tuple[list[str], dict[str, Any], list[Any], list[str]]] = {
@@ -169,7 +177,101 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[Any], list[str]]] = {
         [],
     ),
     "no such half": (["1/2/2024 13:45 PM", "12/31/2024 1:05 PM"], {}, ["1/2/2024 13:45 PM", "12/31/2024 1:05 PM"], []),
-    "two digits of a year": (["31.12.24"], {}, ["31.12.24"], []),
+    "two digits of a year": (["31.12.24", "01.02.70"], {}, [D(2024, 12, 31), D(1970, 2, 1)], [SHORT_YEARS]),
+    "two digits of a year, day first": (["03/04/24", "31/12/99"], {}, [D(2024, 4, 3), D(1999, 12, 31)], [SHORT_YEARS]),
+    "two digits of a year, month first": (
+        ["03/04/24", "12/31/39"],
+        {},
+        [D(2024, 3, 4), D(2039, 12, 31)],
+        [SHORT_YEARS],
+    ),
+    "two digits of a year, either first": (["03/04/24", "12/11/24"], {}, ["03/04/24", "12/11/24"], [EITHER_ORDER]),
+    "two digits of a year, day told": (["03/04/24"], {"date_order": "day-first"}, [D(2024, 4, 3)], [SHORT_YEARS]),
+    "two digits of a year with time": (["31/12/24 23:59"], {}, [T(2024, 12, 31, 23, 59)], [SHORT_YEARS]),
+    "two digits of a year of any century": (["31/12/24", "31/12/45"], {}, ["31/12/24", "31/12/45"], []),
+    "two digits of a year, hyphens": (["31-12-99", "01-02-99"], {}, [D(1999, 12, 31), D(1999, 2, 1)], [SHORT_YEARS]),
+    "two digits of a year that may be first": (["24-01-31", "24-02-01"], {}, ["24-01-31", "24-02-01"], [YEAR_FIRST]),
+    "two digits of a year that are first": (["99-12-31"], {}, ["99-12-31"], [YEAR_FIRST]),
+    "two and four digits of a year": (["31/12/24", "31/12/2024"], {}, ["31/12/24", "31/12/2024"], []),
+    "versions": (["1.2.10", "2.1.12"], {}, ["1.2.10", "2.1.12"], []),
+    "days without zeros": (["2026-1-4", "2026-11-30"], {}, [D(2026, 1, 4), D(2026, 11, 30)], []),
+    "times without zeros": (
+        ["2026-1-4 3:05", "2026-11-30T13:05:01"],
+        {},
+        [T(2026, 1, 4, 3, 5), T(2026, 11, 30, 13, 5, 1)],
+        [],
+    ),
+    "a comma before the fraction": (
+        ["2026-01-04 03:05:06,123", "2026-01-04T03:05:06"],
+        {},
+        [T(2026, 1, 4, 3, 5, 6, 123000), T(2026, 1, 4, 3, 5, 6)],
+        [],
+    ),
+    "nanoseconds that are zeros": (["2026-01-04T03:05:06.123456000"], {}, [T(2026, 1, 4, 3, 5, 6, 123456)], []),
+    "days beside times": (
+        ["2026-01-04", "2026-01-04 03:05", "2026-1-5"],
+        {},
+        [T(2026, 1, 4), T(2026, 1, 4, 3, 5), T(2026, 1, 5)],
+        [MIDNIGHT],
+    ),
+    "a zone of hours": (
+        ["2026-01-04 03:05:06+01", "2026-01-04T03:05:06.5 -0230"],
+        {},
+        [U(2026, 1, 4, 2, 5, 6), U(2026, 1, 4, 5, 35, 6, 500000)],
+        [],
+    ),
+    "a zone in letters": (
+        ["2026-01-04 03:05 UTC", "2026-01-04T03:05:06,5GMT", "2026-1-4 3:05z"],
+        {},
+        [U(2026, 1, 4, 3, 5), U(2026, 1, 4, 3, 5, 6, 500000), U(2026, 1, 4, 3, 5)],
+        [],
+    ),
+    "times with and without a zone": (
+        ["2026-01-04 03:05 UTC", "2026-01-04 03:05"],
+        {},
+        ["2026-01-04 03:05 UTC", "2026-01-04 03:05"],
+        [],
+    ),
+    "no such day, without zeros": (["2026-2-30", "2026-2-1"], {}, ["2026-2-30", "2026-2-1"], []),
+    "no such time": (["2026-01-04T25:00"], {}, ["2026-01-04T25:00"], []),
+    "times of day": (["12:34", "23:59:59"], {}, ["12:34", "23:59:59"], []),
+    "months in short": (
+        ["4 Sept 2024", "Sept. 5, 2024", "24th March 2024", "March 1st, 2024"],
+        {},
+        [D(2024, 9, 4), D(2024, 9, 5), D(2024, 3, 24), D(2024, 3, 1)],
+        [],
+    ),
+    "months in German": (
+        ["24. März 2024", "1. Jänner 2024", "31-Dez-2024", "1 Mai 2024"],
+        {},
+        [D(2024, 3, 24), D(2024, 1, 1), D(2024, 12, 31), D(2024, 5, 1)],
+        [],
+    ),
+    "months in French": (
+        ["1er août 2024", "14 juil. 2024", "3 FÉVRIER 2024"],
+        {},
+        [D(2024, 8, 1), D(2024, 7, 14), D(2024, 2, 3)],
+        [],
+    ),
+    "months in Spanish": (
+        ["24 de marzo de 2024", "1 ene 2024", "5 de setiembre 2024"],
+        {},
+        [D(2024, 3, 24), D(2024, 1, 1), D(2024, 9, 5)],
+        [],
+    ),
+    "months in words with time": (
+        ["24 März 2024 10:30", "2 mai 2024 3:05:01 PM"],
+        {},
+        [T(2024, 3, 24, 10, 30), T(2024, 5, 2, 15, 5, 1)],
+        [],
+    ),
+    "months in words, two digits of a year": (
+        ["24-MAR-24", "01-DEC-99"],
+        {},
+        [D(2024, 3, 24), D(1999, 12, 1)],
+        [SHORT_YEARS],
+    ),
+    "no month": (["24 Foo 2024", "1 Mai 2024"], {}, ["24 Foo 2024", "1 Mai 2024"], []),
     "a format told": (["31.12.24", "01.02.99"], {"date_formats": ["%d.%m.%y"]}, [D(2024, 12, 31), D(1999, 2, 1)], []),
     "a format of a time told": (["20240131T1015"], {"date_formats": ["%Y%m%dT%H%M"]}, [T(2024, 1, 31, 10, 15)], []),
     "a format told that does not fit": (["x"], {"date_formats": ["%d.%m.%y"]}, ["x"], []),
@@ -191,6 +293,16 @@ def test_cells_become_what_they_mean(load: Load, case: tuple[list[str], dict[str
     loaded = load(_text(cells, ["x"] * len(cells)), delimiter="\t", header=True, **options)
     assert repr(loaded.frame["c0"].to_list()) == repr(values)
     assert list(loaded.ingested.warnings) == warnings
+
+
+def test_nanoseconds_are_kept(load: Load) -> None:
+    cells = ["2026-01-04T03:05:06.123456789", "2026-01-04 03:05:06", "2026-01-04T03:05:06.1234567"]
+    loaded = load(_text(cells, [f"{cell}Z" for cell in cells], ["1650-01-04T03:05:06.123456789", *cells[1:]]))
+    expected = [1767495906123456789, 1767495906000000000, 1767495906123456700]
+    assert loaded.frame["c0"].dtype == pl.Datetime("ns")
+    assert loaded.frame["c1"].dtype == pl.Datetime("ns", "UTC")
+    assert loaded.frame["c0"].to_physical().to_list() == loaded.frame["c1"].to_physical().to_list() == expected
+    assert loaded.frame["c2"][0] == "1650-01-04T03:05:06.123456789"
 
 
 def test_other_columns_tell_what_a_comma_is(load: Load) -> None:
@@ -253,6 +365,16 @@ PLAUSIBLE = st.sampled_from(
         "5%",
         "1/2/2024",
         "13/2/2024",
+        "1/2/24",
+        "13/2/99",
+        "24-02-03",
+        "2024-01-02",
+        "2024-1-2",
+        "2024-01-02 03:04",
+        "2024-01-02 03:04:05.123456789",
+        "1650-01-02 03:04:05",
+        "2024-01-02 03:04Z",
+        "2 mars 2024",
         "1e5",
         "+5",
         "+1,5",

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from gristmill.ingest import dates, numerals
+from gristmill.ingest import dates, moments, numerals
 from gristmill.ingest.evidence import Evidence
 from gristmill.ingest.invisible import AROUND
 from gristmill.ingest.kinds import (
@@ -31,8 +31,8 @@ BESIDE: Final = {
     INTEGER: (FLOAT, POINT, COMMA),
     FLOAT: (POINT, COMMA),
     POINT: (COMMA,),
-    dates.DAY_FIRST: (dates.MONTH_FIRST,),
-    dates.DAY_FIRST_TIME: (dates.MONTH_FIRST_TIME,),
+    **moments.BESIDE,
+    **dates.RIVALS,
 }
 DECIMALS: Final = r"\.|\d[eE][+-]?\d|(?i:nan|inf)"
 
@@ -138,6 +138,8 @@ class ColumnTypes:
         evidence.alive = [first, *beside]
         implied = {INTEGER: (FLOAT, POINT, COMMA), FLOAT: (POINT,)}.get(first, ()) if longest <= EXACT_DIGITS else ()
         implied = (POINT,) if first is FLOAT else implied
+        if first in moments.BESIDE:
+            implied = moments.implied(first, series)
         for kind in beside:
             if kind not in implied:
                 self._test(evidence, kind, series.drop_nulls())
@@ -167,9 +169,14 @@ class ColumnTypes:
         """The exact way: white space around values is allowed, null tokens are no values."""
         evidence.cells += len(cells)
         stripped = cells.str.strip_chars(AROUND)
+        values = stripped.filter(~stripped.is_in(self._tokens) & (stripped != ""))
+        implied: tuple[Kind, ...] = ()
         for kind in list(evidence.alive):
-            self._test(evidence, kind, stripped)
-        tokens = int((stripped.is_in(self._tokens) | (stripped == "")).sum())
+            if kind not in implied:
+                self._test(evidence, kind, stripped)
+            if kind in moments.BESIDE and kind in evidence.alive and not implied:
+                implied = moments.implied(kind, values)
+        tokens = len(cells) - len(values)
         if evidence.alive:
             evidence.padded = evidence.padded or bool((stripped != cells).any())
             evidence.tokens += tokens
@@ -180,11 +187,9 @@ class ColumnTypes:
         if FLOAT in evidence.alive:
             evidence.finite = evidence.finite or _any_finite(stripped)
         if POINT in evidence.alive or COMMA in evidence.alive:
-            self._note_signs(evidence, stripped.filter(~stripped.is_in(self._tokens) & (stripped != "")))
+            self._note_signs(evidence, values)
         if WORDS in evidence.alive:
-            evidence.words |= (
-                set(stripped.str.to_lowercase().unique()) - {token.lower() for token in self._tokens} - {""}
-            )
+            evidence.words |= set(values.str.to_lowercase().unique())
 
     def _is_misfit(self, kind: Kind, cell: pl.Expr) -> pl.Expr:
         """Whether a stripped cell is a value, and not one of the kind."""
@@ -257,11 +262,13 @@ def _kinds(options: IngestOptions) -> list[Kind]:
         DATE,
         DATETIME,
         ZONED,
+        *moments.MOMENTS,
         truth(options.true_values, options.false_values),
         *([WORDS] if (options.true_values, options.false_values) == (TRUE_VALUES, FALSE_VALUES) else []),
         *(kind for kind in numbers if kind is not FLOAT),
         *dates.PLAIN_DATES,
         *(kind for order in orders for kind in order),
+        *(dates.NEVER if options.date_order is None else ()),
     ]
 
 

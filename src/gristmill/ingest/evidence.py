@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from gristmill.ingest import dates
 from gristmill.ingest.kinds import FLOAT, INTEGER, WORDS, Kind, is_pair
+from gristmill.ingest.moments import MIXED
 from gristmill.ingest.numerals import COMMA, POINT
 
 
@@ -67,7 +68,7 @@ class Evidence:
             return (self.in_brackets and not self.bare) or (
                 self.plus and not self.unsigned and self.is_whole(kind) and not any(self.signs)
             )
-        return dates.EITHER_ORDER.get(kind) in self.alive
+        return kind in dates.NEVER or any(rival in self.alive for rival in dates.RIVALS.get(kind, ()))
 
     def is_whole(self, kind: Kind) -> bool:
         """Whether none of its numbers has decimals."""
@@ -76,6 +77,10 @@ class Evidence:
     def warning(self, place: int, kind: Kind) -> str | None:
         """What is to be told of a column of the kind."""
         sign = next((sign for sign in self.signs if sign is not None), None)
+        if kind is MIXED:
+            return f"column {place}: its dates without a time are read as midnight"
+        if kind in dates.SHORT_YEARS:
+            return f"column {place}: its years of two digits are read as 1970 to 2039"
         if kind not in (POINT, COMMA):
             return None
         if sign is None and self.in_brackets:
@@ -98,7 +103,9 @@ class Evidence:
 
     def _doubt(self) -> str | None:
         """What a column of values that can be read two ways is kept as text for."""
-        if any(kind in self.alive for kind in dates.EITHER_ORDER):
+        if any(kind in self.alive for kind in dates.NEVER):
+            return "its years of two digits may stand first or last; it is kept as text (date_order, date_formats say)"
+        if any(kind in self.alive for kind in dates.RIVALS):
             return "its dates may have the day or the month first; it is kept as text (date_order says)"
         if self.either_decimal:
             return "its numbers may have decimals or thousands; it is kept as text (the option decimal says)"

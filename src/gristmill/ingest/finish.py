@@ -8,11 +8,11 @@ import polars as pl
 
 from gristmill.domain.column import Column
 from gristmill.domain.job import Progress
-from gristmill.domain.output import OnProgress, Output
+from gristmill.domain.output import Extent, OnProgress, Output
 from gristmill.errors import InternalError
 from gristmill.ingest.profile import Parts, Profile
 from gristmill.ingest.spill import Part, Piece, Spill
-from gristmill.writing import extent_of
+from gristmill.writing import VIEW_BYTES, is_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,8 @@ def write_parts(
     if not spill.parts:
         parts.write(empty.lazy())
     for ordinal, part in enumerate(spill.parts):
-        typed = _part(part, targets)
-        told = typed.map_batches(seen, schema=empty.schema, streamable=True)
-        written = parts.write(told, extent_of(typed))
+        told = _part(part, targets).map_batches(seen, schema=empty.schema, streamable=True)
+        written = parts.write(told, _extent(part, targets, empty.schema))
         if written != part.rows:
             raise InternalError(f"Part {ordinal} has {written} rows and not {part.rows}")
         spill.drop(part)
@@ -62,6 +61,12 @@ def write_parts(
 
 def _part(part: Part, targets: Sequence[Target]) -> pl.LazyFrame:
     return pl.concat([_piece(piece, targets) for piece in part.pieces])
+
+
+def _extent(part: Part, targets: Sequence[Target], schema: pl.Schema) -> Extent:
+    """What was spilled of the columns that stay text."""
+    texts = [str(target.place) for target in targets if is_text(schema[target.name])]
+    return Extent(part.rows, sum(part.sizes[name] + VIEW_BYTES * part.rows for name in texts))
 
 
 def _piece(piece: Piece, targets: Sequence[Target]) -> pl.LazyFrame:

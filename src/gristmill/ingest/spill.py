@@ -1,5 +1,6 @@
 """Text (or JSON) columns kept in files of the scratch folder between the first pass and the second, cut into parts."""
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,11 +28,11 @@ class Piece:
 
 @dataclass(slots=True)
 class Part:
-    """The files of one part, and how many rows and bytes of memory they hold."""
+    """The files of one part, and how many rows and, by column, bytes of memory they hold."""
 
     pieces: list[Piece] = field(default_factory=list)
     rows: int = 0
-    size: int = 0
+    sizes: Counter[str] = field(default_factory=Counter)
 
 
 class Spill:
@@ -114,10 +115,10 @@ class Spill:
             self._on_disk += path.stat().st_size
             part.pieces.append(Piece(path, taken.height, taken.schema))
             part.rows += taken.height
-            part.size += int(taken.estimated_size())
+            part.sizes.update({column.name: int(column.estimated_size()) for column in taken.get_columns()})
 
     def _full(self, part: Part) -> bool:
-        return part.rows >= self._limits.part_rows or part.size >= self._limits.part_bytes
+        return part.rows >= self._limits.part_rows or part.sizes.total() >= self._limits.part_bytes
 
     @staticmethod
     def drop(part: Part) -> None:
