@@ -17,6 +17,14 @@ from tests.browser.watched import Watched, watching
 from tests.e2e.system import System, running_system
 
 FIRST_PAINT_BYTES = 100_000
+# What is drawn last in a view.
+DRAWN = {
+    "dataset-profile": re.compile("Histogram of temperature"),
+    "metrics": re.compile("Histogram of temperature"),
+    "anomalies": re.compile("flagged values of temperature"),
+    "normalize": re.compile("pressure after"),
+    "queue": re.compile("became final by minute"),
+}
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +76,8 @@ async def test_every_view_fits_its_screen_and_can_be_read_by_machines(
         for name, path in views.items():
             await page.view.goto(path)
             await expect(page.view.get_by_role("heading", level=1)).to_be_visible()
+            if name in DRAWN:
+                await expect(page.view.get_by_role("img", name=DRAWN[name]).first).to_be_visible()
             await expect(page.view.get_by_text("Loading…")).to_have_count(0)
             await keep(page.view, f"{'phone' if size is PHONE else 'desktop'}-{name}-{scheme}", whole=True)
             await readable(page.view, f"{name}, {scheme}, {size}")

@@ -150,6 +150,7 @@ async def test_a_file_that_can_not_be_read_may_be_read_otherwise(page: Watched, 
     await expect(view.get_by_role("alert")).to_be_visible()
     tabs = view.get_by_role("navigation", name="Of this dataset").get_by_role("link")
     await expect(tabs).to_have_text(["Jobs"])
+    await expect(view.get_by_role("listitem").filter(has_text="metrics failed")).to_be_visible()
     await view.get_by_label("Format").select_option("csv")
     await view.get_by_role("button", name="Read again").click()
     await expect(view.get_by_role("heading", level=1)).to_contain_text("table.xlsx ready")

@@ -37,6 +37,7 @@ async def test_a_job_is_seen_living_and_stopped(page: Watched, system: System, d
 
     waiting = await delayed(system, dataset_id)
     await view.goto(f"/#/jobs/{waiting}")
+    await expect(view.get_by_text(re.compile(r"Due at Jan 1, 2099, .+, in [\d,]+ d \d+ h\."))).to_be_visible()
     await view.get_by_role("button", name="Cancel").click()
     await expect(view.get_by_role("heading", level=1)).to_contain_text("canceled")
     assert (await system.http.get(f"/jobs/{waiting}")).json()["status"] == "canceled"

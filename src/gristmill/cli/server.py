@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gristmill.cli.output import Json, write_json
+from gristmill.cli.output import Json, say, write_json
 
 if TYPE_CHECKING:
     from gristmill.db.engine import Database
@@ -77,6 +77,7 @@ def run(data: DataFolder = DATA_FOLDER) -> None:
     from gristmill.run import run_all
     from gristmill.telemetry import configure_logging
 
+    say("Gristmill starts; the first time it makes its databases")
     with configured(data) as settings:
         configure_logging(settings.log_level, settings.log_format)
         uvloop.run(prepare(settings))

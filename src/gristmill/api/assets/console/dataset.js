@@ -49,7 +49,7 @@ export function View({ parts: [id, asked = "profile"] }) {
 function Tab({ tab, data, jobs }) {
   if (tab === "rows") return html`<${Rows} path=${`datasets/${data.id}/rows`} what="rows" />`;
   if (tab === "rejects") return html`<${Rejects} id=${data.id} />`;
-  if (tab === "jobs") return html`<${Jobs} id=${data.id} turn=${jobs} />`;
+  if (tab === "jobs") return html`<${Jobs} id=${data.id} turn=${jobs} open=${data.status === "ready"} />`;
   return html`<${Profile} data=${data} turn=${jobs} />`;
 }
 
@@ -73,11 +73,11 @@ function Head({ data }) {
   </div>`;
 }
 
-function Jobs({ id, turn }) {
+function Jobs({ id, turn, open }) {
   const list = useLoad((signal) => get("jobs", { dataset_id: id, limit: 100 }, signal), [id, turn]);
   return html`<${Loaded} state=${list}>${({ items }) =>
     items.length === 0
-      ? html`<p class="empty">No jobs on this dataset yet. <a href=${link("processors", { dataset: id })}>Submit one</a>.</p>`
+      ? html`<p class="empty">No jobs on this dataset${open ? html` yet. <a href=${link("processors", { dataset: id })}>Submit one</a>` : ""}.</p>`
       : html`<ul class="cards">${items.map((job) => html`<li key=${job.id}>
           <a href=${link("jobs", job.id)}><b>${job.kind}</b></a> <${Status} of=${job.status} />
           <p class="muted"><${Time} at=${job.created_at} /></p>

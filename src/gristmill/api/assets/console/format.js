@@ -3,6 +3,7 @@
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const NONE = "–";
 
@@ -56,19 +57,20 @@ export function duration(seconds) {
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${count(Math.floor(hours / 24))} d ${hours % 24} h`;
 }
 
 export function between(from, to) {
   return from && to ? duration((Date.parse(to) - Date.parse(from)) / 1000) : NONE;
 }
 
-/** The time of day; of another day with its date. */
+/** The time of day; of another day with its date, of another year with that too. */
 export function moment(text) {
   if (!text) return NONE;
-  const at = new Date(text);
-  const today = at.toDateString() === new Date().toDateString();
-  return today ? clock.format(at) : `${day.format(at)}, ${clock.format(at)}`;
+  const [at, now] = [new Date(text), new Date()];
+  if (at.toDateString() === now.toDateString()) return clock.format(at);
+  return `${(at.getFullYear() === now.getFullYear() ? day : date).format(at)}, ${clock.format(at)}`;
 }
 
 export function moments(text) {
