@@ -37,7 +37,6 @@ TEXTS = ((500, 40_000, 12, 40_000), (3, 2_000_000, 112, 1_000_000), (3, 200_000,
 TEXT_JOBS = {
     "duplicates": ("normalize", b'{"steps": [{"op": "drop_duplicates"}]}'),
     "trimmed": ("normalize", b'{"steps": [{"op": "clean_text", "trim": true}]}'),
-    "metrics": ("metrics", b"{}"),
 }
 
 
