@@ -79,7 +79,7 @@ def _judge(case: Case, answer: Answer) -> dict[str, bool]:
 def _shape(path: Path) -> Answer:
     text = path.read_bytes()
     shape = find_shape(text, IngestOptions(), Limits(), whole=True)
-    rows_before = text[: shape.rows_start].count(b"\n") - (shape.header is not None)
+    rows_before = text[: shape.rows_start].count(b"\n") - (shape.header is not None) - len(shape.between)
     delimiter, quote = shape.dialect.delimiter, shape.dialect.quote
     return {
         "delimiter": delimiter and delimiter.decode(),

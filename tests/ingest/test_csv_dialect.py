@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import BadData
-from gristmill.ingest.csv_dialect import IN_WORDS, PERIODS_ABOVE, SECOND_HEADER, find_shape
+from gristmill.ingest.csv_dialect import IN_WORDS, PERIODS_ABOVE, find_shape
 from gristmill.ingest.csv_records import Dialect, records
 from gristmill.ingest.options import IngestOptions, Limits
 from tests.ingest.folder import Load
@@ -147,12 +147,9 @@ CASES = {
     "numbers without a header": Case("1,2\n3,4\n", {"column_1": [1, 3], "column_2": [2, 4]}),
     "units below the names": Case(
         "t,v\ns,km\n1,5\n2,6\n3,7\n",
-        {"t": ["s", "1", "2", "3"], "v": ["km", "5", "6", "7"]},
-        warnings=[
-            SECOND_HEADER,
-            "column 1: 75.0 % of cells are numbers; it is kept as text",
-            "column 2: 75.0 % of cells are numbers; it is kept as text",
-        ],
+        {"t": [1, 2, 3], "v": [5, 6, 7]},
+        rejected=[(2, None, "units", "s,km")],
+        warnings=["Line 2 looks like the units of the columns: it is rejected (header_rows=2 joins it to the names)"],
     ),
     "short last row": Case(
         ROWS + "Zoe\n",

@@ -1,5 +1,6 @@
 """What stands below a table, and further tables in one file, is told from the rows, and every line is accounted for."""
 
+import datetime as dt
 import io
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from gristmill.errors import BadData
 from gristmill.ingest import csv_table
+from gristmill.ingest.csv_dialect import SECOND_HEADER
 from gristmill.ingest.csv_footer import LONE, UNSURE
 from gristmill.ingest.options import Limits
 from tests.ingest.folder import Load
@@ -109,6 +111,57 @@ CASES = {
             "are read as rows of this one"
         ],
     ),
+    "comments between the rows": Case(
+        HEADER + "1,ada,0.5\n# checked, by Bob\n2,bob,1.5\n##\n3,eve,2.5\n# the end\n",
+        rejected=[
+            (3, None, "comment", "# checked, by Bob"),
+            (5, None, "comment", "##"),
+            *foot((7, "# the end")),
+        ],
+        warnings=[FOOT.format(1), "2 lines between the rows are comments: they are rejected (comment says)"],
+    ),
+    "comments told": Case(
+        HEADER + "1,ada,0.5\n# checked\n2,bob,1.5\n3,eve,2.5\n",
+        options={"comment": "#"},
+        dialect={"comment_lines": 1},
+    ),
+    "no comments told": Case(
+        "name,x\nada,5\n# bob\neve,6\n", {"name": ["ada", "# bob", "eve"], "x": [5, None, 6]}, options={"comment": ""}
+    ),
+    "a number sign in a row": Case("name,x\n# 1,5\n#tag\neve,6\n", {"name": ["# 1", "#tag", "eve"], "x": [5, None, 6]}),
+    "one column of number signs": Case("name\n# 1\n# 2\n", {"name": ["# 1", "# 2"]}),
+    "a rule below the names": Case(
+        HEADER + "--,----,---\n1,ada,0.5\n2,bob,1.5\n3,eve,2.5\n",
+        rejected=[(2, None, "rule", "--,----,---")],
+        warnings=["Line 2 is a rule below the names: it is rejected"],
+    ),
+    "a rule in one piece": Case(
+        HEADER + "==========\n1,ada,0.5\n2,bob,1.5\n3,eve,2.5\n", rejected=[(2, None, "rule", "==========")]
+    ),
+    "nothing is no rule": Case("a,b\n--,--\n1,2\n", {"a": [None, 1], "b": [None, 2]}),
+    "units below the names": Case(
+        "t,temp,speed\nyyyy-mm-dd,°C,km/h\n2024-01-02,0.5,7\n2024-01-03,,9\n",
+        {"t": [dt.date(2024, 1, 2), dt.date(2024, 1, 3)], "temp": [0.5, None], "speed": [7, 9]},
+        rejected=[(2, None, "units", "yyyy-mm-dd,°C,km/h")],
+        warnings=["Line 2 looks like the units of the columns: it is rejected (header_rows=2 joins it to the names)"],
+    ),
+    "units in brackets and a rule": Case(
+        "name,w\n,[kg]\n----,----\nada,5\nbob,7\n",
+        {"name": ["ada", "bob"], "w": [5, 7]},
+        rejected=[(2, None, "units", ",[kg]"), (3, None, "rule", "----,----")],
+    ),
+    "units and names, joined": Case(
+        "name,w\n,[kg]\nada,5\nbob,7\n", {"name": ["ada", "bob"], "w [kg]": [5, 7]}, options={"header_rows": 2}
+    ),
+    "a word above values is no unit": Case(
+        "name,w\nada,low\nbob,5\neve,7\n",
+        {"name": ["ada", "bob", "eve"], "w": ["low", "5", "7"]},
+        warnings=[
+            SECOND_HEADER,
+            "column 2: 66.7 % of cells are numbers; it is kept as text",
+        ],
+    ),
+    "letters of a column are no units": Case("sex,age\nm,\nf,5\nm,7\n", {"sex": ["m", "f", "m"], "age": [None, 5, 7]}),
     "a rule above the total": Case(
         ROWS + "---,---,---\nTotal,,4.5\n", rejected=foot((5, "---,---,---"), (6, "Total,,4.5"))
     ),

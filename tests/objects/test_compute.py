@@ -14,13 +14,13 @@ from polars.testing import assert_frame_equal
 from pydantic import SecretStr
 
 from gristmill.domain.manifest import JSON, PARQUET, StoredFile
-from gristmill.domain.output import Output, OutputFormat
+from gristmill.domain.output import UNKNOWN, Extent, Output, OutputFormat
 from gristmill.errors import NotFound, StoreUnavailable
 from gristmill.objects import ObjectOutput, ObjectSource, ObjectStore, classify, scan
 from gristmill.objects.compute import HELD_BYTES
 from gristmill.objects.small import SmallObjects
 from gristmill.settings import MIB, Settings
-from gristmill.writing import row_group_rows
+from gristmill.writing import extent_of, row_group_rows, with_counted
 from tests.proxy import FaultProxy
 
 ROWS = 700_000
@@ -370,3 +370,25 @@ def test_a_proxy_of_the_environment_is_not_between_us_and_loopback(
 @pytest.mark.parametrize(("columns", "rows"), [(1, 122_880), (17, 122_880), (1_000, 2_097), (10_000, 512)])
 def test_a_row_group_is_bounded_by_cells(columns: int, rows: int) -> None:
     assert row_group_rows(columns) == rows
+
+
+@pytest.mark.parametrize(
+    ("columns", "extent", "rows"),
+    [
+        (3, Extent(1_000_000, 3_000_000 * 20), 122_880),
+        (3, Extent(200_000, 600_000 * 1040), 2_688),
+        (500, Extent(40_000, 20_000_000 * 28), 2_441),
+        (1, Extent(10, 10 * 2**25), 1),
+    ],
+)
+def test_a_row_group_is_bounded_by_what_its_texts_take(columns: int, extent: Extent, rows: int) -> None:
+    """Of many columns a file has a bounded number of chunks all the same."""
+    assert row_group_rows(columns, extent) == rows
+
+
+def test_texts_are_counted_as_they_pass() -> None:
+    frame = pl.DataFrame({"n": range(300), "t": ["a" * 1000] * 300, "^b$": [b"xyz"] * 300}).lazy()
+    counted, counts = with_counted(frame)
+    counted.collect(engine="streaming")
+    assert (counts.rows, counts.text_bytes) == extent_of(frame) == (300, 300 * (1000 + 3 + 2 * 16))
+    assert extent_of(frame.select("n")) == UNKNOWN

@@ -12,6 +12,8 @@ from itertools import islice
 from gristmill.errors import BadData, TooLarge
 from gristmill.ingest.csv_preamble import lead, top
 from gristmill.ingest.csv_records import Dialect, Record, records
+from gristmill.ingest.csv_under import Between, between
+from gristmill.ingest.csv_under import warnings as told_between
 from gristmill.ingest.csv_values import VALUE_LIKE, is_header, joined_names, names_periods, tells_values
 from gristmill.ingest.options import IngestOptions, Limits
 
@@ -47,6 +49,7 @@ class Shape:
     preamble_lines: int
     warnings: tuple[str, ...]
     header_line: bytes = b""
+    between: tuple[Between, ...] = ()
 
 
 def find_shape(sample: bytes, options: IngestOptions, limits: Limits, *, whole: bool) -> Shape:
@@ -72,17 +75,25 @@ def find_shape(sample: bytes, options: IngestOptions, limits: Limits, *, whole: 
     width = len(header) if header is not None else data_widths.most_common(1)[0][0]
     if width > limits.max_columns:
         raise TooLarge(f"max_columns: the file has {width} columns, and {limits.max_columns} are allowed")
+    apart: list[Between] = []
+    rows_start = first.start if header is None else rows[(options.header_rows or 1) - 1].end
+    if header is not None and options.header_rows is None:
+        apart, rows_start = between(text, rows)
     before = text[: first.start].split(b"\n")[:-1]
     preamble = sum(bool(line.strip()) for line in before)
     return Shape(
         dialect=dialect,
         header=header,
         width=width,
-        rows_start=first.start if header is None else rows[(options.header_rows or 1) - 1].end,
+        rows_start=rows_start,
         blank_lines=len(before) - preamble,
         preamble_lines=preamble,
         header_line=text[first.start : first.end] if header is not None and options.header_rows is None else b"",
-        warnings=_warnings(rows, options, dialect, preamble, has_header=header is not None),
+        warnings=(
+            *_warnings([first, *rows[len(apart) + 1 :]], options, dialect, preamble, has_header=header is not None),
+            *told_between(apart),
+        ),
+        between=tuple(apart),
     )
 
 

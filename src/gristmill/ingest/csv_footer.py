@@ -30,6 +30,7 @@ NOTE = re.compile(
     r"|\(?\d+ (?:rows?|records?|lines?)(?: (?:affected|selected|returned))?\)?\s*$)",
     re.IGNORECASE,
 )
+COMMENT = re.compile(r"#+(?:\s|$)")
 UNSURE = (
     "The last row begins like a total or a note, but fits the columns: it is read as data (skip_footer leaves it out)"
 )
@@ -50,7 +51,9 @@ def find_footer(found: list[Record], width: int) -> Footer:
     gaps = {row for row in range(1, len(rows)) if places[row] - places[row - 1] > 1}
     end = len(rows)
     while end > 1 and len(rows) - end < MAX_FOOTER:
-        if _says(rows[end - 1]) and _misfits(rows[end - 1], rows[: end - 1], width):
+        if (_says(rows[end - 1]) or _is_comment(rows[end - 1], width)) and _misfits(
+            rows[end - 1], rows[: end - 1], width
+        ):
             end -= 1
             continue
         start = max((gap for gap in gaps if gap < end), default=0)
@@ -88,6 +91,11 @@ def _says(record: Record) -> bool:
     if RULE.fullmatch(text):
         return all(RULE.fullmatch(cell) for cell in record.cells or () if cell.strip())
     return TOTAL.fullmatch(text) is not None or NOTE.match(text) is not None
+
+
+def _is_comment(record: Record, width: int) -> bool:
+    cells = record.cells or [""]
+    return len(cells) != width > 1 and COMMENT.match(cells[0]) is not None
 
 
 def _misfits(record: Record, above: list[Record], width: int) -> bool:

@@ -29,6 +29,9 @@ class Reason(StrEnum):
     FOOTER = "footer"
     OTHER_TABLE = "another table"
     REPEATED_HEADER = "repeated header"
+    COMMENT = "comment"
+    RULE = "rule"
+    UNITS = "units"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """A CSV text, block by block: the fast path where it can be, the careful reader where it must be; nothing lost."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,6 +19,8 @@ from gristmill.ingest.spill import Spill
 CAREFUL_BYTES = 64 * 1024
 SKIPPED_FOOTER_BYTES = MIB
 HELD_BLOCKS = 8
+COMMENT = re.compile(rb"#+(?:[ \t]|\r?\n|$)")
+"""How a line between the rows begins that is a comment, where it has not as many cells as they have."""
 Row = list[str | None]
 
 
@@ -49,10 +52,15 @@ class CsvTable:
         self._skip_footer = options.skip_footer
         look_at = SKIPPED_FOOTER_BYTES if options.skip_footer else FOOTER_BYTES
         self._held = min(look_at, HELD_BLOCKS * limits.block_bytes)
+        self._between = shape.between
+        self._comments = options.comment is None and shape.width > 1
         self._others = OtherTables(shape.dialect, shape.width, shape.header_line)
 
     def read(self, pieces: Iterator[bytes], *, skip: int) -> None:
         """Read UTF-8 text to its end, without its first `skip` bytes (the header)."""
+        for line in self._between:
+            self.rows_read += 1
+            self._rejects.add(line=line.line, column=None, reason=line.reason, raw=line.raw)
         waiting: list[bytes] = []
         size = 0
         last = b""
@@ -94,6 +102,8 @@ class CsvTable:
             self.warnings.append(
                 f"{rejected} lines at the end are no rows of the table (totals, notes): they are rejected as a footer"
             )
+        if comments := self._rejects.reasons[Reason.COMMENT]:
+            self.warnings.append(f"{comments} lines between the rows are comments: they are rejected (comment says)")
         self.warnings += self._others.warnings(self._rejects.reasons)
 
     def _first_skipped(self, found: list[Record]) -> int:
@@ -222,6 +232,8 @@ class CsvTable:
             reason, column = Reason.ROW_TOO_LONG, None
         elif no_row is not None:
             reason, column = no_row, None
+        elif cells is not None and len(cells) != self._width and self._comments and COMMENT.match(raw):
+            reason, column = Reason.COMMENT, None
         elif cells is not None and len(cells) != self._width:
             missing = len(cells) < self._width
             if self._strict or any(cells[self._width :]):
