@@ -1,6 +1,7 @@
 """Every record of a CSV text is loaded as Python's csv reads it, or rejected; both readers agree; nothing is lost."""
 
 import csv
+import dataclasses
 import io
 from typing import Any
 
@@ -66,7 +67,9 @@ def test_rows_are_conserved_whatever_the_blocks(load: Load, text: bytes, block: 
     in_blocks = load(HEADER + good + text, limits=Limits(block_bytes=block), **options)
     assert whole.frame.equals(in_blocks.frame)
     assert whole.rejected.equals(in_blocks.rejected)
-    rows = [record for record in records(good + text, 0, DIALECT, final=True) if not record.blank]
+    padded = any(told.startswith("Quotes stand after a space") for told in whole.ingested.warnings)
+    dialect = dataclasses.replace(DIALECT, padded=padded)
+    rows = [record for record in records(good + text, 0, dialect, final=True) if not record.blank]
     assert whole.ingested.rows_read == len(rows)
     expected = [_padded(record.cells) for record in rows if record.cells is not None and not any(record.cells[3:])]
     assert whole.frame.rows() == expected

@@ -24,7 +24,7 @@ from gristmill.processors.contract import ROW
 
 KEPT_ROWS = 1_572_864
 """Different rows that one pass keeps: 38 MiB of hashes and row numbers, some 160 bytes a row while they are sorted."""
-HASHED_ROWS = 4096
+HASHED_ROWS = 8192
 """Rows that are hashed at a time: few, as texts may be long."""
 
 _SEEDS = (0x67726973, 0x6D696C6C)
