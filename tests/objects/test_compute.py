@@ -317,6 +317,9 @@ def test_a_loop_in_another_thread_serves_the_main_thread(
     store = asyncio.run_coroutine_threadsafe(enter(context), other_loop).result()
     output = ObjectOutput(store, other_loop, bucket, prefix)
     assert output.table("it", frame.lazy(), copy=tmp_path / "copy") == ROWS
+    assert output.table("small", frame.lazy().head(10), copy=tmp_path / "small") == 10
+    for name, whole in (("copy", frame), ("small", frame.head(10))):  # there as soon as it is written
+        assert_frame_equal(pl.read_parquet(tmp_path / name), whole)
     files = output.finish()
     with ObjectSource(store, other_loop, bucket, files[0].key, sha256=files[0].sha256) as source:
         stored = source.read()

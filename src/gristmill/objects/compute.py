@@ -265,12 +265,12 @@ class _Sink:
         """Nothing to do: `finish` or `abort` ends the upload."""
 
     def small(self) -> bytes | None:
-        """The whole file, if nothing of it was handed to the upload yet."""
+        """Nothing more comes. The whole file, if nothing of it was handed to the upload yet."""
+        self._close_copy()
         return None if self._handed_over else bytes(self._gathered)
 
     def finish(self) -> "Future[Stored]":
-        """Nothing more comes: what is left is stored while others go on."""
-        self._close_copy()
+        """What is left is stored while others go on."""
         self._hand_over()
         return asyncio.run_coroutine_threadsafe(self._writer.finish(), self._loop)
 
