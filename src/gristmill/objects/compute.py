@@ -106,9 +106,10 @@ class ObjectOutput:
                 whole = sink.small()
                 stored = sink.finish() if whole is None else _done(self._put(name, whole, form.media_type))
         except BaseException as error:
+            failure = sink.failure  # as it is now: a thread of Polars may still write to what is aborted
             sink.abort(error)
-            if sink.failure is not None and sink.failure is not error:
-                raise sink.failure from error  # Polars tells it as a ComputeError of its own
+            if failure is not None and failure is not error:
+                raise failure from error  # Polars tells it as a ComputeError of its own
             raise
         self._ending = _Ending(sink, stored, name, form.media_type, counts.rows, counts.text_bytes)
         return counts.rows
