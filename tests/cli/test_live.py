@@ -263,7 +263,8 @@ def test_a_job_that_fails_runs_again_and_exit_codes_say_what_became_of_it(live: 
     assert failed.returncode == 1
     assert "signal" in failed.stderr or "died" in failed.stderr or "ended" in failed.stderr, failed.stderr
     assert gristmill("result", job.id, env=live).returncode == 1
-    assert read(gristmill("retry", job.id, "--json", env=live).stdout)["status"] == "pending"
+    again = read(gristmill("retry", job.id, "--json", env=live).stdout)["status"]
+    assert again in ("pending", "running"), "a worker may have it already"
     assert gristmill("watch", job.id, env=live).returncode == 1
     slow = gristmill("submit", "--dataset", dataset, *LONG, "--no-reuse", "--wait", "--timeout", "1", env=live)
     assert slow.returncode == 6
