@@ -150,6 +150,9 @@ async def test_the_end_of_a_table_is_waited_for_by_the_next_file(
     await asyncio.to_thread(output.table, "second", megabytes)
     with pytest.raises(StoreUnavailable):
         await asyncio.to_thread(output.document, "report.json", b"{}", JSON)
+    await asyncio.to_thread(output.table, "third", megabytes)
+    with pytest.raises(StoreUnavailable):
+        await asyncio.to_thread(output.__exit__, None, None, None)
     proxy.reset()
     assert [file.name for file in await asyncio.to_thread(output.finish)] == ["first"]
 

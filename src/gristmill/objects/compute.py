@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar, cast
 
-import msgspec
 import polars as pl
 
 from gristmill.domain.manifest import JSON, StoredFile
@@ -66,9 +65,11 @@ class ObjectOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._ending is not None:
+        if error is None:
+            self._settle()
+        elif self._ending is not None:
             ending, self._ending = self._ending, None
-            wait([ending.stored])
+            wait([ending.stored])  # whatever came of it: the attempt has failed already
             ending.sink.abort(error)
 
     def finish(self) -> tuple[StoredFile, ...]:
@@ -125,8 +126,7 @@ class ObjectOutput:
         except BaseException as error:
             ending.sink.abort(error)
             raise
-        made = _stored_file(ending.name, ending.media_type, stored, ending.rows)
-        self._files.append(msgspec.structs.replace(made, text_bytes=ending.text_bytes))
+        self._files.append(_stored_file(ending.name, ending.media_type, stored, ending.rows, ending.text_bytes))
 
     def document(self, name: str, content: bytes, media_type: str) -> None:
         """Write the small file `name`."""
@@ -275,10 +275,9 @@ class _Sink:
         self._hand_over()
         return asyncio.run_coroutine_threadsafe(self._writer.finish(), self._loop)
 
-    def abort(self, error: BaseException | None) -> None:
+    def abort(self, error: BaseException) -> None:
         self._close_copy()
-        kind, trace = (None, None) if error is None else (type(error), error.__traceback__)
-        _wait(self._loop, self._writer.__aexit__(kind, error, trace))
+        _wait(self._loop, self._writer.__aexit__(type(error), error, error.__traceback__))
 
     def _close_copy(self) -> None:
         if self._copy is not None:
@@ -333,7 +332,7 @@ def held_file(key: str, name: str, content: bytes) -> StoredFile:
     return StoredFile(key, name, JSON, len(content), digest, content=content.decode())
 
 
-def _stored_file(name: str, media_type: str, stored: Stored, rows: int | None) -> StoredFile:
+def _stored_file(name: str, media_type: str, stored: Stored, rows: int | None, text_bytes: int = 0) -> StoredFile:
     return StoredFile(
         key=stored.key,
         name=name,
@@ -341,6 +340,7 @@ def _stored_file(name: str, media_type: str, stored: Stored, rows: int | None) -
         size_bytes=stored.size_bytes,
         sha256=stored.sha256,
         rows=rows,
+        text_bytes=text_bytes,
     )
 
 
